@@ -1,0 +1,91 @@
+"""What can go wrong, in words: every error says what, where, why, and what the user can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ReplantError(Exception):
+    """Something was refused or failed; the target was left as it was.
+
+    ``code`` is a stable word for programs (``task-gone``, ``image-corrupt``), ``pid`` the task concerned,
+    ``resource`` the object (``fd 7``, ``7f00-8000``, a path), ``hint`` what the user can do.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "failed",
+        pid: int | None = None,
+        resource: str | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.pid = pid
+        self.resource = resource
+        self.hint = hint
+
+    def as_dict(self) -> dict[str, object]:
+        """The error as it stands in the answer to ``--json``."""
+        return {
+            "error": str(self),
+            "code": self.code,
+            "pid": self.pid,
+            "resource": self.resource,
+            "hint": self.hint,
+        }
+
+
+class Blocker(ReplantError):
+    """One thing that makes a dump or a restore impossible; collected, and told all at once."""
+
+
+class Refused(ReplantError):
+    """A dump or a restore is impossible as things stand; ``blockers`` says why, completely."""
+
+    def __init__(self, message: str, blockers: Sequence[Blocker]) -> None:
+        first = blockers[0] if blockers else None
+        super().__init__(
+            message,
+            code="refused",
+            pid=first.pid if first else None,
+            resource=first.resource if first else None,
+            hint=first.hint if first else "",
+        )
+        self.blockers = tuple(blockers)
+
+    def as_dict(self) -> dict[str, object]:
+        """The error with every blocker."""
+        return {**super().as_dict(), "blockers": [b.as_dict() for b in self.blockers]}
+
+
+class TaskGone(ReplantError):
+    """A task ended while it was being looked at."""
+
+    def __init__(self, pid: int, doing: str) -> None:
+        super().__init__(
+            f"task {pid} ended while {doing}",
+            code="task-gone",
+            pid=pid,
+            hint="run the command again once the process tree is stable",
+        )
+
+
+class ImageError(ReplantError):
+    """An image is truncated, damaged, hostile, or newer than this version; codes start with ``image-``."""
+
+
+class UsageError(ReplantError):
+    """The words of a command are wrong."""
+
+    exit_code = 2
+
+
+class Bug(ReplantError):
+    """An assumption of ours does not hold: a bug of replant, not of the user's."""
+
+    exit_code = 3
