@@ -1,0 +1,1 @@
+"""The kernel's numbers and structures, one file per uapi header; depends on nothing else of replant."""

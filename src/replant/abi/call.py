@@ -1,0 +1,86 @@
+"""A system call as data: what a batch runs inside a tracee, what a restore program is made of.
+
+An argument is an integer, ``bytes`` that the kernel reads, an `Out` that it fills, or a `Slot`: the result of
+an earlier call.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Out:
+    """Room of ``size`` bytes that the kernel fills; ``start`` is what stands there before the call."""
+
+    __slots__ = ("size", "start")
+
+    def __init__(self, size: int, start: bytes = b"") -> None:
+        self.size = size
+        self.start = start
+
+    def __repr__(self) -> str:
+        return f"Out({self.size})"
+
+
+class Slot:
+    """The result of call number ``index`` of a `Track`, not known before the call has run."""
+
+    __slots__ = ("index", "track")
+
+    def __init__(self, track: Track, index: int) -> None:
+        self.track = track
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"${self.track.actor}.{self.index}"
+
+
+Arg = int | bytes | Out | Slot
+
+
+class Call:
+    """One system call: ``nr``, up to six ``args``, the reason it is there, and error numbers that are no failure."""
+
+    __slots__ = ("args", "nr", "ok", "undo", "why")
+
+    def __init__(self, nr: int, *args: Arg, why: str = "", ok: Sequence[int] = ()) -> None:
+        self.nr = nr
+        self.args = args
+        self.why = why
+        self.ok = ok
+        self.undo: Call | None = None
+
+
+class Answer:
+    """What a call gave: ``ret`` (minus the error number on failure) and the bytes of each `Out`, in order."""
+
+    __slots__ = ("outs", "ret")
+
+    def __init__(self, ret: int, outs: Sequence[bytes] = ()) -> None:
+        self.ret = ret
+        self.outs = outs
+
+    def __repr__(self) -> str:
+        return f"Answer({self.ret}, {list(self.outs)})"
+
+
+class Track:
+    """The calls of one actor, in order: a process, a thread, or the restorer itself."""
+
+    __slots__ = ("actor", "answers", "calls")
+
+    def __init__(self, actor: str) -> None:
+        self.actor = actor
+        self.calls: list[Call] = []
+        self.answers: list[Answer] = []
+
+    def call(self, nr: int, *args: Arg, why: str = "", ok: Sequence[int] = ()) -> Slot:
+        """Append a call; its result can be an argument of later ones. ``ok``: errors to pass over."""
+        self.calls.append(Call(nr, *args, why=why, ok=ok))
+        return Slot(self, len(self.calls) - 1)
+
+    def undo(self, slot: Slot, nr: int, *args: Arg) -> None:
+        """Say how the effect of an earlier call outside of the actor (a name in a directory, …) is taken back."""
+        self.calls[slot.index].undo = Call(nr, *args, why="undo")

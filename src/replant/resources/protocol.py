@@ -1,0 +1,209 @@
+"""What a kind module offers, and what it is given.
+
+A kind is a module; the names below are its functions and constants. Three families:
+
+* ``replant.resources.files.KIND``: what can stand behind a file descriptor (or a mapping, a current directory, …);
+* ``replant.resources.maps.KIND``: a sort of mapping;
+* ``replant.resources.task.KIND``: an attribute of a process or of a thread.
+
+At dump a kind **reads**: it is given facts and answers with its frozen ``State``, or raises `Blocker` with the reason
+why it cannot be kept. At restore it **makes**: it appends system calls to a `Track`. It never executes anything on a task
+itself, so that a program can be printed, simulated and refused before it runs.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, Protocol
+
+    from replant.abi.call import Answer, Call, Slot, Track
+    from replant.model.frozen import Frozen
+    from replant.model.tree import Extent, File, Vma
+else:
+    Protocol = object
+
+
+class FileFacts(Protocol):
+    """A file description as the dump sees it, through one of its holders (``fd`` of ``pid``)."""
+
+    number: int
+    pid: int
+    fd: int  # -1: held by a mapping, or as cwd, root or exe
+    where: str  # for messages: "fd 7", "mapping 7f00…", "cwd"
+    link: str  # target of the /proc link, " (deleted)" included
+    mode: int  # st_mode, st_dev, st_ino, st_rdev, st_nlink, st_size of stat(2)
+    dev: int
+    ino: int
+    rdev: int
+    nlink: int
+    size: int
+    flags: int  # F_GETFL
+    pos: int
+    info: dict[str, str]  # the further single lines of /proc/PID/fdinfo/FD, by key
+    lines: list[str]  # all lines of fdinfo, for kinds whose keys repeat
+
+    def grab(self) -> int:
+        """A descriptor in our own process of the very same description; closed by the dump.
+
+        For a mapping, cwd or exe it is another description of the same inode, opened through the /proc link.
+        """
+        ...
+
+    def number_of(self, pid: int, fd: int) -> int | None:
+        """The number of the description behind another descriptor of the tree, None if there is none."""
+        ...
+
+
+class DumpSide(Protocol):
+    """What a kind may use while it reads."""
+
+    def keep(self, data: bytes) -> Extent:
+        """Put bytes into the page store."""
+        ...
+
+    def keep_file(self, fd: int, size: int) -> tuple[Extent, ...]:
+        """Put the contents of a file into the page store, data only, holes kept as holes."""
+        ...
+
+    def pids(self) -> set[int]:
+        """The pids (tgids) of the tree."""
+        ...
+
+    def inode_in_tree(self, ino: int) -> bool:
+        """Whether a pipe or socket with that inode number is open in the tree (``pipe:[ino]``, ``socket:[ino]``)."""
+        ...
+
+    def policy(self, option: str) -> str:
+        """The user's choice for an option, ``""`` for the default."""
+        ...
+
+
+class RestoreSide(Protocol):
+    """What a kind may use while it makes."""
+
+    pages: Slot | int  # descriptor of the page store in the restorer
+
+    def load(self, extent: Extent) -> bytes:
+        """Bytes of the page store, for small things."""
+        ...
+
+    def policy(self, option: str) -> str:
+        """The user's choice for an option, ``""`` for the default."""
+        ...
+
+    def elapsed(self) -> int:
+        """Nanoseconds between freeze and restore on CLOCK_MONOTONIC (0 if the clock went back: another boot)."""
+        ...
+
+    def holder(self, number: int) -> tuple[int, int] | None:
+        """(pid, fd) of a process that holds description ``number``, None if none does."""
+        ...
+
+
+class FileKind(Protocol):
+    """A module of `replant.resources.files`."""
+
+    VERSION: int
+    State: type[Frozen]
+
+    def claims(self, f: FileFacts) -> bool:
+        """Whether it is this kind; the registry asks only the module that bears the kernel's name for the thing."""
+        ...
+
+    def read(self, f: FileFacts, dump: DumpSide) -> Frozen:
+        """The State. :raises Blocker: when it cannot be kept."""
+        ...
+
+    def group(self, file: File) -> object:
+        """Optional. Files with equal keys are made in one go (two ends of a pipe); default: each alone."""
+        ...
+
+    def make(self, files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
+        """Calls **in the restorer** that open the description of each file of a group; their descriptors, in order.
+
+        Status flags that F_SETFL can set, the offset and the owner are put on afterwards by the caller.
+        """
+        ...
+
+    def attach(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+        """Optional. Calls **in a process that holds it** as ``fd``, once all descriptors are in place (epoll_ctl)."""
+        ...
+
+    def check(self, file: File) -> None:
+        """Optional. At restore, before anything is made: is what it needs there and unchanged? :raises Blocker:"""
+        ...
+
+    def same(self, before: Any, after: Any, elapsed: int) -> Iterable[str]:
+        """Optional. Differences in words between two States; default: every field that is not equal."""
+        ...
+
+
+class TaskFacts(Protocol):
+    """A thread as the dump sees it under freeze."""
+
+    pid: int
+    tid: int
+    leader: bool
+    alive: bool
+    stat: Any  # observe.procfs.Stat, Status of this thread
+    status: Any
+    registers: bytes  # user_regs_struct
+    xstate: bytes  # NT_X86_XSTATE
+    sigmask: int
+    pending_thread: Sequence[bytes]  # siginfo_t of 128 bytes each
+    pending_process: Sequence[bytes]
+    rseq: tuple[int, int, int]  # address, length, signature; (0, 0, 0) if none
+    robust_list: tuple[int, int]  # address, length
+
+    def file(self, link: str) -> int:
+        """The number of the file description that stands for ``cwd``, ``root`` or ``exe``."""
+        ...
+
+
+class TaskKind(Protocol):
+    """A module of `replant.resources.task`.
+
+    ``USES`` and ``SPOILS`` are words for what its calls need and what they destroy (``"privilege"``: full capabilities
+    of the restorer; ``"threads"``: all threads exist; ``"dumpable"``, …): users come before spoilers, and who ``SETS`` a
+    thing comes after all who spoil it.
+    """
+
+    VERSION: int
+    SCOPE: str  # "process" or "thread"
+    USES: tuple[str, ...]
+    SPOILS: tuple[str, ...]
+    SETS: tuple[str, ...]
+    State: type[Frozen]
+    ASKS: tuple[Call, ...]  # asked inside, the same of every thread
+
+    def ask(self, t: TaskFacts) -> Sequence[Call]:
+        """Optional. Further calls to run inside, that depend on the facts."""
+        ...
+
+    def read(self, t: TaskFacts, answers: Sequence[Answer]) -> Frozen | None:
+        """The State from the facts and the answers (those of ASKS, then of ask); None: nothing worth keeping."""
+        ...
+
+    def make(self, state: Any, tid: int, on: Track, restore: RestoreSide) -> None:
+        """Calls in the thread (SCOPE process: in the leader)."""
+        ...
+
+    def make_outside(self, state: Any, tid: int, on: Track, restore: RestoreSide) -> None:
+        """Optional. Calls **in the restorer** once the task exists (files of /proc/TID)."""
+        ...
+
+    def same(self, before: Any, after: Any, elapsed: int) -> Iterable[str]:
+        """Optional. See `FileKind.same`."""
+        ...
+
+
+class MapKind(Protocol):
+    """A module of `replant.resources.maps`. Its rows are `Vma`; it has no State of its own."""
+
+    VERSION: int
+
+    def make(self, vma: Vma, fd: Slot | int, prot: int, on: Track, restore: RestoreSide) -> None:
+        """Calls in the process that put the mapping in place; ``prot`` is writable while pages are filled."""
+        ...
