@@ -1,0 +1,337 @@
+"""Writing a journal: lanes that pack events into shared memory, and the file that they share.
+
+An event costs no system call. The pages it is stored in belong to the file from that moment on, so whatever
+becomes of the process (``kill -9`` at any instruction), what was completed is there for a reader.
+A block's space is allocated by writing it, before it is mapped: a full disk is an error here and not a SIGBUS at
+some later store, and turns the lane into a ring of the blocks that it has.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import get_native_id
+from mmap import MAP_POPULATE, MAP_SHARED, mmap
+from time import monotonic_ns as now
+from time import time_ns
+
+from replant.journal import sites
+from replant.journal.layout import (
+    BATCH,
+    BATCH_ARGS,
+    BLOCK,
+    BLOCK_HEADER,
+    BLOCK_MAGIC,
+    DEFINE,
+    DEFINITIONS,
+    EVENTS,
+    FILE_HEADER,
+    FILE_MAGIC,
+    HEAD,
+    PAYLOAD_MAX,
+    RING,
+    SLOT,
+    VERSION,
+    VOID,
+    check,
+    sealed,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from replant.journal.sites import Emit
+
+    Buffer = mmap | bytearray
+
+KEPT = 4
+"""Blocks a growing lane keeps mapped: the ring it falls back to when the disk is full."""
+BATCH_MAX = PAYLOAD_MAX - SLOT
+"""Bytes of a batch that one record keeps, with room for the reason."""
+_NOTHING = bytearray()
+
+BEGUN = sites.site("phase.begin", "%s")
+ENDED = sites.site("phase.end", "%s took %t")
+BROKEN = sites.site("phase.broken", "%s broke off after %t: %s", level=sites.WARNING)
+CLOSED = sites.site("journal.close", "pid %d closed its lane", level=sites.DEBUG)
+
+
+class Lane:
+    """One writer's sequence of blocks. ``pos``, ``buf`` and ``key`` are what emitting needs, and nothing else."""
+
+    __slots__ = ("_blocks", "_fd", "_kind", "_limit", "_name", "_number", "_ordinal", "buf", "key", "pos", "private")
+
+    def __init__(self, fd: int, name: str, kind: int = EVENTS, ring: int = 0, private: bool = False) -> None:
+        self._fd = fd
+        self._name = name.encode()[:16]
+        self._kind = kind
+        self._limit = ring
+        self.private = private
+        self.buf: Buffer = _NOTHING  # a lane takes its first block with its first event
+        self.key = 0
+        self.pos: int | None = None if fd < 0 else BLOCK
+        self.orphan()
+
+    def orphan(self) -> None:
+        """Leave the blocks to whoever has them too: a forked child starts a lane of its own."""
+        self._blocks: list[tuple[mmap, int]] = []
+        self._number = -1
+        self._ordinal = 0
+        if self.pos is not None:
+            self.pos = BLOCK
+
+    def batch(
+        self,
+        pid: int,
+        tid: int,
+        records: bytes | bytearray | memoryview,
+        *,
+        base: int = 0,
+        ns: int = 0,
+        reason: str = "",
+    ) -> None:
+        """Keep a batch of system call records that task ``tid`` has run, exactly as it left them.
+
+        :param records: 64 bytes a record: ``{u32 nr, u32 flags, u64 arg[6], s64 ret}``
+        :param base: index of the first record's operation in the program it belongs to
+        :param ns: how long the batch took
+        """
+        if self.pos is None:
+            return
+        view = memoryview(records).cast("B")
+        why = reason.encode()[:SLOT]
+        for start in range(0, len(view), BATCH_MAX):
+            part = view[start : start + BATCH_MAX]
+            args = BATCH_ARGS.pack(pid, tid, base + start // SLOT, len(part) // SLOT, ns)
+            self.put(BATCH, len(part) + len(why), args, part, why)
+
+    def phase(self, name: str) -> Phase:
+        """``with journal.phase("pages"):`` records when it begins, ends, or breaks off with an exception."""
+        return Phase(self, name)
+
+    def put(self, site: int, size: int, args: bytes, payload: bytes | memoryview = b"", tail: bytes = b"") -> None:
+        """Write a record of any shape: at most 40 bytes of arguments, and in slots of its own payload and tail."""
+        length = len(payload)
+        more = (length + len(tail) + SLOT - 1) // SLOT
+        while True:
+            pos, buf, key = self.pos, self.buf, self.key
+            if pos is None:
+                return
+            start, end = pos + SLOT, pos + SLOT + more * SLOT
+            if end <= BLOCK:
+                self.pos = end
+                break
+            self._advance(buf)
+        if more:
+            buf[start : start + length] = payload
+            buf[start + length : start + length + len(tail)] = tail
+        HEAD.pack_into(buf, pos, site, size, more, now(), args, key)
+
+    def retry(self, emit: Emit, buf: Buffer, pos: int, key: int, *args: object) -> None:
+        """An event did not fit at ``pos``: the block was full, or an integer wider than 64 bits."""
+        if pos + SLOT > BLOCK or not buf:
+            self._advance(buf)
+            emit(self, *args)
+        else:
+            HEAD.pack_into(buf, pos, VOID, 0, 0, now(), b"", key)
+            emit(self, *sites.wrapped(args))
+
+    def _advance(self, full: Buffer) -> None:
+        """Go on in another block, unless another thread has just done so; with no block at all, keep nothing."""
+        if self.buf is not full:
+            return
+        try:
+            block, number = self._take()
+        except OSError:
+            self.pos = None
+            return
+        key = new_key()
+        if self._number < 0:
+            self._number = number
+        header = BLOCK_HEADER.pack(
+            BLOCK_MAGIC, self._number, self._ordinal, os.getpid(), get_native_id(), self._kind, key, now(), self._name
+        )
+        # A crash between these two leaves a header without its check: the block is void, as its events are.
+        block[SLOT - 8 : SLOT] = bytes(8)
+        block[:SLOT] = sealed(header)
+        self._ordinal += 1
+        self.buf, self.key, self.pos = block, key, SLOT
+
+    def _take(self) -> tuple[mmap, int]:
+        """A block to write: a new one, or this lane's oldest where it is a ring or the disk is full."""
+        blocks = self._blocks
+        if not self._limit or len(blocks) < self._limit:
+            try:
+                blocks.append(append_block(self._fd))
+            except OSError:
+                if not blocks:
+                    raise
+                blocks.append(blocks.pop(0))
+            if not self._limit and len(blocks) > KEPT:
+                del blocks[0]
+        else:
+            blocks.append(blocks.pop(0))
+        return blocks[-1]
+
+
+def append_block(fd: int, content: bytes = b"") -> tuple[mmap, int]:
+    """A block at the end of the file, mapped, and its number.
+
+    The kernel appends atomically and tells where through the file offset, which a description opened for this
+    one write shares with nobody: neither threads nor forked processes need a lock.
+
+    :raises OSError: ENOSPC, EDQUOT, EFBIG: the file cannot grow
+    """
+    own = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        written = os.write(own, content.ljust(BLOCK, b"\0"))
+        offset = os.lseek(own, 0, os.SEEK_CUR) - written
+        if written < BLOCK or offset % BLOCK:
+            raise OSError(28, "no room for a block of the journal")
+        return mmap(own, BLOCK, MAP_SHARED | MAP_POPULATE, offset=offset), offset // BLOCK
+    finally:
+        os.close(own)
+
+
+def new_key() -> int:
+    """What the completed records of a block end with: 62 random bits, which no data can guess, and never 0."""
+    return int.from_bytes(os.urandom(8), "little") >> 2 | 1
+
+
+class Journal(Lane):
+    """A journal file open for writing; itself the lane of the thread that uses it."""
+
+    __slots__ = ("_definitions", "_lanes", "path")
+
+    def __init__(self, fd: int, path: str, ring: int = 0, private: bool = False) -> None:
+        super().__init__(fd, "main", EVENTS, ring, private)
+        self.path = path
+        self._definitions = Lane(fd, "sites", DEFINITIONS)
+        self._lanes: list[Lane] = [self, self._definitions]
+        if fd >= 0:
+            _open.append(self)
+            sites.registered.append(self._define)
+
+    @classmethod
+    def create(cls, path: str, *, ring: int = 0, private: bool = False) -> Self:
+        """Create a journal.
+
+        :param ring: bytes a lane may take before it overwrites its oldest block; 0: it grows
+        :param private: record private text (``%q``) too
+        :raises FileExistsError: a journal is never overwritten
+        :raises OSError: the file cannot be made
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        key = new_key()
+        flags = RING if ring else 0
+        header = FILE_HEADER.pack(FILE_MAGIC, VERSION, BLOCK, os.getpid(), flags, now(), time_ns(), key)
+        known = b"".join(sites.definitions.values())
+        first = known[:PAYLOAD_MAX] if len(known) <= PAYLOAD_MAX else b""
+        record = HEAD.pack(DEFINE, len(first), (len(first) + SLOT - 1) // SLOT, now(), b"", key) + first
+        try:
+            append_block(fd, sealed(header) + record)
+            journal = cls(fd, path, -(-ring // BLOCK), private)
+        except OSError:
+            os.close(fd)
+            raise
+        if not first:
+            journal._define_all()
+        journal._advance(journal.buf)
+        return journal
+
+    @classmethod
+    def join(cls, path: str, *, private: bool = False) -> Self:
+        """Open a journal that another process created, to write lanes of one's own.
+
+        :raises ValueError: the file is no journal of this version
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        header = os.pread(fd, SLOT, 0)
+        if (
+            len(header) < SLOT
+            or header[:8] != FILE_MAGIC
+            or int.from_bytes(header[56:], "little") != check(header[:56])
+        ):
+            os.close(fd)
+            raise ValueError(f"{path}: not a journal")
+        journal = cls(fd, path, private=private)
+        journal._define_all()
+        return journal
+
+    def lane(self, name: str) -> Lane:
+        """A lane for another thread of this process; ``name`` (16 bytes) is what a reader calls it."""
+        lane = Lane(self._fd, name, EVENTS, self._limit, self.private)
+        self._lanes.append(lane)
+        return lane
+
+    def close(self) -> None:
+        """Say that this process wrote all it had to, and record no more. The file stays."""
+        if self.pos is None:
+            return
+        CLOSED(self, os.getpid())
+        sites.registered.remove(self._define)
+        _open.remove(self)
+        for lane in self._lanes:
+            lane.pos = None
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _define(self, definition: bytes) -> None:
+        self._definitions.put(DEFINE, len(definition), b"", definition)
+
+    def _define_all(self) -> None:
+        for definition in list(sites.definitions.values()):
+            self._define(definition)
+
+
+class Phase:
+    """A timed stretch of work."""
+
+    __slots__ = ("_lane", "_name", "_start")
+
+    def __init__(self, lane: Lane, name: str) -> None:
+        self._lane = lane
+        self._name = name
+
+    def __enter__(self) -> None:
+        BEGUN(self._lane, self._name)
+        self._start = now()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: object, trace: object) -> None:
+        if kind is None:
+            ENDED(self._lane, self._name, now() - self._start)
+        else:
+            BROKEN(self._lane, self._name, now() - self._start, kind.__name__)
+
+
+_open: list[Journal] = []
+NULL = Journal(-1, "")
+"""The journal that keeps nothing: what a program has until it creates one."""
+_current = NULL
+
+
+def current() -> Journal:
+    """The journal of this process; one that keeps nothing unless :func:`use` was called."""
+    return _current
+
+
+def use(journal: Journal) -> Journal:
+    """Make ``journal`` the process's own, and return the one before."""
+    global _current
+    before, _current = _current, journal
+    return before
+
+
+def forked() -> None:
+    """Give a child lanes of its own. Python's fork calls it; after a clone(2) made by other means, call it there."""
+    for journal in _open:
+        for lane in journal._lanes:
+            lane.orphan()
+
+
+os.register_at_fork(after_in_child=forked)
