@@ -34,6 +34,9 @@ The key is what makes a record true. It is 62 random bits, different for every u
 last bytes of a record to be stored, payload included: a record without the block's key was not
 completed, whatever else it holds. A block that a ring takes again gets a new key first, by which all
 that stood in it is void at once. Nothing needs zeroing, and nothing has to be found again by scanning.
+
+A writer that ends properly seals its lanes: a last record holds the CRC-32 of all before it, so that
+damage to what was written is found as well. What a killed writer left has no seal, and a reader says so.
 """
 
 from __future__ import annotations
@@ -61,11 +64,16 @@ DEFINE = 1
 BATCH = 2
 """Site number of a record whose payload is a batch of system call records, then the reason for it."""
 
+SEAL = 3
+"""Site number of a lane's last record, which has the checksum of all before it."""
+
 FILE_HEADER = Struct("<8sIIIIQQQ8x")
 BLOCK_HEADER = Struct("<4sIIIIIQQ16s")
 HEAD = Struct("<IHHQ40sQ")
 BATCH_ARGS = Struct("<IIIIQ")
 """pid, tid, index of the first operation in its program, number of records, nanoseconds the batch took."""
+SEAL_ARGS = Struct("<III")
+"""Number of blocks the lane has, bytes that count of the last one, CRC-32 of them all in the order they were taken."""
 CHECK = Struct("<Q")
 
 _PRIME = 0xFFFFFFFB

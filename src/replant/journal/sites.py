@@ -9,7 +9,7 @@ mapped file in one ``pack_into``. The conversions of a format say how an argumen
 %x    integer in hexadecimal        %n    system call number: its name
 %o    integer in octal              %g    signal number: its name
 %t    nanoseconds, as a duration    %s    text or bytes, escaped, at most 4096 bytes
-%%    a percent sign                %q    private text: its length only, unless asked for
+%p    pid or tid of a task          %q    private text: its length only, unless asked for
 ====  ============================  ====  =============================================
 
 Integers are 64 bits wide, at most five an event; larger ones wrap. Emitting is safe between threads
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 TEXT_MAX = 4096
-INTEGERS, TEXTS = "dxotegn", "sq"
+INTEGERS, TEXTS = "dxotegnp", "sq"
 
 definitions: dict[int, bytes] = {}
 """Every site registered in this process: its number and its definition."""

@@ -21,6 +21,7 @@ from replant.journal.layout import (
     BLOCK,
     BLOCK_HEADER,
     BLOCK_MAGIC,
+    CHECK,
     DEFINE,
     DEFINITIONS,
     EVENTS,
@@ -29,6 +30,8 @@ from replant.journal.layout import (
     HEAD,
     PAYLOAD_MAX,
     RING,
+    SEAL,
+    SEAL_ARGS,
     SLOT,
     VERSION,
     VOID,
@@ -59,7 +62,20 @@ CLOSED = sites.site("journal.close", "pid %d closed its lane", level=sites.DEBUG
 class Lane:
     """One writer's sequence of blocks. ``pos``, ``buf`` and ``key`` are what emitting needs, and nothing else."""
 
-    __slots__ = ("_blocks", "_fd", "_kind", "_limit", "_name", "_number", "_ordinal", "buf", "key", "pos", "private")
+    __slots__ = (
+        "_blocks",
+        "_fd",
+        "_first",
+        "_kind",
+        "_limit",
+        "_name",
+        "_numbers",
+        "_ordinal",
+        "buf",
+        "key",
+        "pos",
+        "private",
+    )
 
     def __init__(self, fd: int, name: str, kind: int = EVENTS, ring: int = 0, private: bool = False) -> None:
         self._fd = fd
@@ -75,7 +91,8 @@ class Lane:
     def orphan(self) -> None:
         """Leave the blocks to whoever has them too: a forked child starts a lane of its own."""
         self._blocks: list[tuple[mmap, int]] = []
-        self._number = -1
+        self._numbers: dict[int, None] = {}
+        self._first = 0
         self._ordinal = 0
         if self.pos is not None:
             self.pos = BLOCK
@@ -146,16 +163,40 @@ class Lane:
             self.pos = None
             return
         key = new_key()
-        if self._number < 0:
-            self._number = number
-        header = BLOCK_HEADER.pack(
-            BLOCK_MAGIC, self._number, self._ordinal, os.getpid(), get_native_id(), self._kind, key, now(), self._name
-        )
-        # A crash between these two leaves a header without its check: the block is void, as its events are.
+        self._first = self._first if self._numbers else number
+        self._numbers.pop(number, None)
+        self._numbers[number] = None  # the last one taken is the last one
+        whose = (self._kind, key, now(), self._name)
+        header = BLOCK_HEADER.pack(BLOCK_MAGIC, self._first, self._ordinal, os.getpid(), get_native_id(), *whose)
+        # The check goes first and comes last: a crash in between leaves a block that is void, as its events are.
         block[SLOT - 8 : SLOT] = bytes(8)
-        block[:SLOT] = sealed(header)
+        block[: SLOT - 8] = header
+        block[SLOT - 8 : SLOT] = CHECK.pack(check(header))
         self._ordinal += 1
         self.buf, self.key, self.pos = block, key, SLOT
+
+    def seal(self) -> None:
+        """Record the checksum of all that the lane holds, and nothing more after it."""
+        if self.pos is not None and self._numbers:
+            from binascii import crc32
+
+            if self.pos + SLOT > BLOCK:
+                self._advance(self.buf)  # now: a ring's oldest block goes before the checksum is made
+            end, value = self.pos, 0
+            *full, last = self._numbers
+            for number in full:
+                value = crc32(os.pread(self._fd, BLOCK, number * BLOCK), value)
+            value = crc32(os.pread(self._fd, end, last * BLOCK), value)
+            self.put(SEAL, 0, SEAL_ARGS.pack(len(self._numbers), end, value))
+        self.pos = None
+
+    def adopt(self, block: tuple[mmap, int], key: int) -> None:
+        """Begin with a block whose header stands already."""
+        self._blocks.append(block)
+        self._numbers[block[1]] = None
+        self._first = block[1]
+        self._ordinal = 1
+        self.buf, self.key, self.pos = block[0], key, SLOT
 
     def _take(self) -> tuple[mmap, int]:
         """A block to write: a new one, or this lane's oldest where it is a ring or the disk is full."""
@@ -225,17 +266,14 @@ class Journal(Lane):
         key = new_key()
         flags = RING if ring else 0
         header = FILE_HEADER.pack(FILE_MAGIC, VERSION, BLOCK, os.getpid(), flags, now(), time_ns(), key)
-        known = b"".join(sites.definitions.values())
-        first = known[:PAYLOAD_MAX] if len(known) <= PAYLOAD_MAX else b""
-        record = HEAD.pack(DEFINE, len(first), (len(first) + SLOT - 1) // SLOT, now(), b"", key) + first
         try:
-            append_block(fd, sealed(header) + record)
-            journal = cls(fd, path, -(-ring // BLOCK), private)
+            first = append_block(fd, sealed(header))
         except OSError:
             os.close(fd)
             raise
-        if not first:
-            journal._define_all()
+        journal = cls(fd, path, -(-ring // BLOCK), private)
+        journal._definitions.adopt(first, key)
+        journal._define_all()
         journal._advance(journal.buf)
         return journal
 
@@ -272,7 +310,7 @@ class Journal(Lane):
         sites.registered.remove(self._define)
         _open.remove(self)
         for lane in self._lanes:
-            lane.pos = None
+            lane.seal()
         os.close(self._fd)
 
     def __enter__(self) -> Self:
@@ -285,8 +323,9 @@ class Journal(Lane):
         self._definitions.put(DEFINE, len(definition), b"", definition)
 
     def _define_all(self) -> None:
-        for definition in list(sites.definitions.values()):
-            self._define(definition)
+        known = list(sites.definitions.values())
+        for start in range(0, len(known), 100):
+            self._define(b"".join(known[start : start + 100]))
 
 
 class Phase:

@@ -1,0 +1,188 @@
+"""Reading a journal: its lanes and sites, its events in the order of time, and what was lost of them."""
+
+from __future__ import annotations
+
+import os
+from binascii import crc32
+from heapq import merge
+from operator import attrgetter
+
+from replant.journal.blocks import Block, FileHeader, completed, content, headers, snapshot
+from replant.journal.events import BATCHED, Batch, Damaged, Event, Lane, Site, parsed, record
+from replant.journal.layout import (
+    BATCH,
+    BLOCK,
+    DEFINE,
+    DEFINITIONS,
+    EVENTS,
+    SEAL,
+    SEAL_ARGS,
+    SLOT,
+    VOID,
+    site_number,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from typing import Self
+
+INTERNAL = (VOID, DEFINE, SEAL)
+_by_time = attrgetter("time")
+
+
+class Reader:
+    """A journal open for reading; its writers may still be at it.
+
+    :raises OSError: the file cannot be opened
+    :raises Damaged: it is no journal, or a damaged one
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.sites: dict[int, Site] = {}
+        self.lanes: dict[int, Lane] = {}
+        self.blocks: dict[int, list[Block]] = {}
+        self.gaps = 0
+        try:
+            self.header = FileHeader(os.pread(self.fd, SLOT, 0), path)
+            self.refresh()
+            for number, lane in self.lanes.items():
+                lane.closed = self._sealed(self.blocks[number])
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def refresh(self) -> None:
+        """Learn what blocks, lanes and sites there are by now."""
+        if self.size < BLOCK:
+            raise Damaged(f"{self.path}: the journal is cut off in its first block")
+        self.blocks = {}
+        for block in headers(self.fd, self.header):
+            self._place(block)
+            if block.kind == DEFINITIONS:
+                self._define_from(block)
+        for blocks in self.blocks.values():
+            blocks.sort(key=attrgetter("ordinal"))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return os.fstat(self.fd).st_size
+
+    def _place(self, block: Block) -> None:
+        lane = self.lanes.setdefault(block.lane, Lane(block.lane, block.name, block.pid, block.tid))
+        if (lane.pid, lane.name) != (block.pid, block.name):
+            raise Damaged(f"block {block.number} is not of the lane it names")
+        self.blocks.setdefault(block.lane, []).append(block)
+
+    def _define_from(self, block: Block) -> None:
+        data, heads, _ = snapshot(self.fd, block)
+        for slot in heads:
+            number, _, _, _, payload = record(data, slot)
+            if number == DEFINE:
+                for definition, site in parsed(payload):
+                    site.number = site_number(definition)
+                    self.sites.setdefault(site.number, site)
+
+    def _sealed(self, blocks: list[Block]) -> bool:
+        """Whether the lane's writer ended properly; what it wrote must then be there, every byte.
+
+        :raises Damaged: it is not
+        """
+        data = content(self.fd, blocks[-1])
+        heads = completed(data, blocks[-1].key)[0]
+        if not heads or record(data, heads[-1])[0] != SEAL:
+            return False
+        count, end, expected = SEAL_ARGS.unpack_from(record(data, heads[-1])[3])
+        value = 0
+        for block in blocks[:-1]:
+            value = crc32(content(self.fd, block), value)
+        if count != len(blocks) or end != heads[-1] * SLOT or crc32(memoryview(data)[:end], value) != expected:
+            whose = self.lanes[blocks[0].lane]
+            raise Damaged(f"what lane {whose.name} of pid {whose.pid} wrote is not whole: its checksum differs")
+        return True
+
+    def events(
+        self,
+        wanted: Callable[[Site], bool] = lambda site: True,
+        *,
+        since: int = 0,
+        until: int = 1 << 64,
+    ) -> Iterator[Event]:
+        """Events in the order of time.
+
+        :param wanted: which sites' events; others are not even decoded
+        :param since: first time of interest, CLOCK_MONOTONIC ns
+        :param until: and the first that is not
+        :raises Damaged: after the last event that can be told, where the journal goes on but cannot be read
+        """
+        numbers = {n for n, site in self.sites.items() if wanted(site)} | ({BATCH} if wanted(BATCHED) else set())
+        self.gaps = 0
+        lanes = [
+            self._lane(blocks, numbers, since, until) for blocks in self.blocks.values() if blocks[0].kind == EVENTS
+        ]
+        yield from lanes[0] if len(lanes) == 1 else merge(*lanes, key=_by_time)
+        if self.size % BLOCK:
+            raise Damaged(f"{self.path}: the journal is cut off in the middle of a block")
+
+    def _lane(self, blocks: list[Block], numbers: Collection[int], since: int, until: int) -> Iterator[Event]:
+        for index, block in enumerate(blocks):
+            if block.taken >= until or (index + 1 < len(blocks) and blocks[index + 1].taken < since):
+                continue
+            data, heads, gaps = snapshot(self.fd, block)
+            self.gaps += gaps
+            yield from self.chosen(block, data, heads, numbers, since, until)
+
+    def chosen(
+        self,
+        block: Block,
+        data: bytes,
+        heads: list[int],
+        numbers: Collection[int],
+        since: int = 0,
+        until: int = 1 << 64,
+    ) -> list[Event]:
+        """The events of a block's completed records that are of such sites and such a time, sorted by time."""
+        sites = memoryview(data).cast("I")[::16].tolist()
+        used = {sites[slot] for slot in heads} - {BATCH, *INTERNAL}
+        if not used <= self.sites.keys():
+            self.refresh()  # a site may be defined, and used, while the journal is read
+        if not used <= self.sites.keys():
+            raise Damaged(f"block {block.number} holds an event of no site that is defined")
+        lane = self.lanes[block.lane]
+        found = [self._event(lane, data, slot) for slot in heads if sites[slot] in numbers]
+        found.sort(key=_by_time)
+        return [event for event in found if since <= event.time < until]
+
+    def _event(self, lane: Lane, data: bytes, slot: int) -> Event:
+        number, time, size, args, payload = record(data, slot)
+        if number == BATCH:
+            return Batch(time, lane, args, size, payload)
+        site = self.sites[number]
+        return Event(time, lane, site, site.arguments(args, size, payload))
+
+    def losses(self) -> list[str]:
+        """What a reader has to know besides the events that `events` gave: lanes not ended, blocks written over."""
+        said = []
+        for number, blocks in self.blocks.items():
+            lane = self.lanes[number]
+            if not lane.closed and blocks[0].kind == EVENTS:
+                said.append(f"pid {lane.pid} did not close its lane {lane.name}: it runs, or was killed")
+            over = blocks[-1].ordinal + 1 - len(blocks)
+            if over > 0 and blocks[0].kind == EVENTS:
+                said.append(f"{over} blocks of pid {lane.pid}, lane {lane.name}, were written over or are missing")
+        if self.gaps:
+            said.append(f"{self.gaps} slots hold events that were not completed")
+        return said
