@@ -1,0 +1,1 @@
+"""The image on disk: container, codec, upgrades. See docs/image-format.md."""

@@ -1,0 +1,160 @@
+"""An image on disk: a directory of five files, written beside its name and renamed into place.
+
+As built::
+
+    with ImageWriter.create(path) as image:      # before the freeze: every file exists and is open
+        image.pages_fd                           # read and write, empty: PageWriter(image.pages_fd)
+        image.journal_path                       # for the journal; may stay absent
+        image.write(model, xfeatures=0, notes={})   # after the release: model, blobs, checksums, manifest
+        image.commit(durable=False)              # renames; without it, leaving the block removes everything
+
+    image = open_image(path)                     # also a context manager; .close()
+    image.manifest                               # Manifest
+    image.model(resolve) -> Model                # checked completely; resolve(family, kind) -> State class
+    image.pages_fd, image.pages_size             # PageReader(image.pages_fd)
+    image.verify()                               # checksums of the page store
+    image.verify_async().wait()                  # the same in a thread, before the tasks are released
+
+Errors are `ReplantError` (codes ``no-space``, ``no-permission``, ``no-directory``, ``image-exists``, …) on writing and
+`ImageError` (``image-missing``, ``image-truncated``, ``image-corrupt``, ``image-version``, ``image-kind``) on reading.
+"""
+
+from __future__ import annotations
+
+import os
+
+from replant._version import __version__
+from replant.errors import Bug
+from replant.image import codec, manifest, place, sums, upgrade
+from replant.image.manifest import KindVersion, Manifest, Part
+from replant.image.reader import Image, open_image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from replant.image.codec import Resolve
+    from replant.model.tree import Model
+
+__all__ = ["Image", "ImageWriter", "open_image"]
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class ImageWriter:
+    """An image that is being written. Unless committed it leaves nothing behind."""
+
+    def __init__(self, path: str, partial: str, lock: int, fds: dict[str, int]) -> None:
+        self.path = path
+        self.journal_path = f"{partial}/journal"
+        self.pages_fd = fds["pages.bin"]
+        self.bytes_written = 0
+        self._partial = partial
+        self._lock = lock
+        self._fds = fds
+        self._written = False
+
+    @classmethod
+    def create(cls, path: str) -> ImageWriter:
+        """Make and open everything that writing needs; ``path`` may be an image already, which stays until the commit.
+
+        :raises ReplantError: ``path`` is something else, or the storage does not allow it.
+        """
+        path = os.path.realpath(path)
+        place.refuse_foreign(path)
+        try:
+            partial, lock = place.claim_partial(path)
+        except OSError as e:
+            raise place.cannot(e, "making an image at", path) from e
+        fds: dict[str, int] = {}
+        try:
+            for name in ("pages.bin", "model.json", "blobs.bin"):
+                fds[name] = os.open(f"{partial}/{name}", _NEW, 0o600)
+        except OSError as e:
+            cls(path, partial, lock, {"pages.bin": -1, **fds}).abort()
+            raise place.cannot(e, "making an image at", path) from e
+        return cls(path, partial, lock, fds)
+
+    def write(
+        self, model: Model, resolve: Resolve, xfeatures: int = 0, notes: Mapping[str, str] | None = None
+    ) -> Manifest:
+        """Write everything but the pages, which stand in the store already, and the checksums of all.
+
+        :raises ReplantError: no space, or another failure of the storage.
+        """
+        data, blobs = codec.encode(model)
+        try:
+            parts = (self._whole("model.json", data), self._whole("blobs.bin", blobs), self._pages())
+            kinds = tuple(KindVersion(f"{f}/{k}", upgrade.version(resolve(f, k))) for f, k in codec.kinds_of(model))
+            done = _manifest(xfeatures, tuple((notes or {}).items()), kinds, parts)
+            self._fds[manifest.NAME] = os.open(f"{self._partial}/{manifest.NAME}", _NEW, 0o600)
+            self.bytes_written = sum(p.size for p in parts) + self._put(manifest.NAME, manifest.render(done))
+        except OSError as e:
+            raise place.cannot(e, "writing the image", self.path) from e
+        self._written = True
+        return done
+
+    def commit(self, durable: bool = False) -> None:
+        """Give the image its name; ``durable``: only once every byte is on the disk (fsync(2)).
+
+        :raises ReplantError: the storage fails, or something foreign stands at that name by now.
+        """
+        if not self._written:
+            raise Bug("an image is committed before it is written", code="bug")
+        try:
+            if durable:
+                for fd in (*self._fds.values(), self._lock):
+                    os.fsync(fd)
+            place.publish(self._partial, self.path, durable)
+        except OSError as e:
+            raise place.cannot(e, "giving its name to the image", self.path) from e
+        self._close()
+
+    def abort(self) -> None:
+        """Remove everything; after a commit, do nothing."""
+        if self._lock >= 0:
+            try:
+                place.remove(self._partial)
+            finally:
+                self._close()
+
+    def __enter__(self) -> ImageWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.abort()
+
+    def _close(self) -> None:
+        for fd in (*self._fds.values(), self._lock):
+            if fd >= 0:
+                os.close(fd)
+        self._fds = {}
+        self._lock = self.pages_fd = -1
+
+    def _whole(self, name: str, data: bytes) -> Part:
+        self._put(name, data)
+        return Part(name, len(data), sums.of_bytes(data))
+
+    def _put(self, name: str, data: bytes) -> int:
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._fds[name], memoryview(data)[done:], done)
+        return done
+
+    def _pages(self) -> Part:
+        size = os.fstat(self.pages_fd).st_size
+        return Part("pages.bin", size, sums.of_file(self.pages_fd, size))
+
+
+def _manifest(
+    xfeatures: int, notes: tuple[tuple[str, str], ...], kinds: tuple[KindVersion, ...], parts: tuple[Part, ...]
+) -> Manifest:
+    import time
+
+    host = os.uname()
+    with open("/proc/sys/kernel/random/boot_id") as f:
+        boot_id = f.read().strip()
+    return Manifest(
+        "replant", manifest.FORMAT, __version__, host.machine, host.release, boot_id, int(time.time()),
+        xfeatures, notes, kinds, parts,
+    )  # fmt: skip

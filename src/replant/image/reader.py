@@ -1,0 +1,135 @@
+"""Opening an image: what is small is checked at once, the page store when asked. See `replant.image.container`."""
+
+from __future__ import annotations
+
+import os
+
+from replant.errors import ImageError
+from replant.image import codec, manifest, sums
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from replant.image.codec import Resolve
+    from replant.image.manifest import Manifest
+    from replant.model.tree import Model
+
+#: what may be read into memory at once, in bytes: some hundred times what a tree of a thousand processes needs
+_LIMITS = {manifest.NAME: 64 << 20, "model.json": 1 << 30, "blobs.bin": 1 << 30}
+
+
+class Image:
+    """An image that was opened for reading. Nothing in it is trusted before it was checked."""
+
+    def __init__(self, path: str, found: Manifest, pages_fd: int) -> None:
+        self.path = path
+        self.manifest = found
+        self.pages_fd = pages_fd
+        self.pages_size = found.part("pages.bin").size
+
+    def model(self, resolve: Resolve) -> Model:
+        """The saved tree; ``resolve(family, kind)`` answers with State classes. :raises ImageError: it is damaged."""
+        data, blobs = self._read("model.json"), self._read("blobs.bin")
+        versions = {k.name: k.version for k in self.manifest.kinds}
+        return codec.decode(data, blobs, resolve, versions, self.pages_size)
+
+    def verify(self) -> None:
+        """Compare the page store with its checksums. :raises ImageError: it is damaged."""
+        part = self.manifest.part("pages.bin")
+        try:
+            found = sums.of_file(self.pages_fd, part.size)
+        except (OSError, EOFError) as e:
+            raise _unreadable("pages.bin", e) from e
+        sums.compare(part.name, found, part.sums)
+
+    def verify_async(self) -> sums.Background:
+        """Begin to verify in a thread; ``.wait()`` on the answer ends it and raises what `verify` would."""
+        return sums.Background(self.verify)
+
+    def close(self) -> None:
+        """Close the page store."""
+        if self.pages_fd >= 0:
+            os.close(self.pages_fd)
+            self.pages_fd = -1
+
+    def __enter__(self) -> Image:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, name: str) -> bytes:
+        part = self.manifest.part(name)
+        data = _contents(self.path, name)
+        if len(data) != part.size:
+            raise _size(name, part.size, len(data))
+        sums.compare(name, sums.of_bytes(data), part.sums)
+        return data
+
+
+def open_image(path: str) -> Image:
+    """Open an image and check its manifest and the size of its page store.
+
+    :raises ImageError: there is none, or it is damaged, truncated or of another format.
+    """
+    found = manifest.parse(_contents(path, manifest.NAME))
+    _check_parts(found)
+    part = found.part("pages.bin")
+    try:
+        fd = os.open(f"{path}/pages.bin", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as e:
+        raise _unreadable("pages.bin", e) from e
+    size = os.fstat(fd).st_size
+    if size != part.size:
+        os.close(fd)
+        raise _size("pages.bin", part.size, size)
+    return Image(path, found, fd)
+
+
+def _check_parts(found: Manifest) -> None:
+    names = [p.name for p in found.parts]
+    if names != ["model.json", "blobs.bin", "pages.bin"]:
+        raise codec.corrupt(f"lists the files {names!a:.200}", manifest.NAME)
+    for part in found.parts:
+        if (
+            part.size < 0
+            or part.size > _LIMITS.get(part.name, 1 << 62)
+            or len(part.sums) != -(-part.size // sums.BLOCK)
+        ):
+            raise codec.corrupt(
+                f"{part.name}: its size {part.size} and {len(part.sums)} checksums do not fit", manifest.NAME
+            )
+
+
+def _contents(path: str, name: str) -> bytes:
+    """A whole file of the image. No FIFO, device or link in its place is waited for or followed."""
+    try:
+        fd = os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(fd, "rb") as f:
+            size = os.fstat(fd).st_size
+            if size > _LIMITS[name]:
+                raise codec.corrupt(f"has {size} bytes, more than an image can have", name)
+            return f.read(size)
+    except FileNotFoundError:
+        raise _missing(path, name) from None
+    except OSError as e:
+        raise _unreadable(name, e) from e
+
+
+def _missing(path: str, name: str) -> ImageError:
+    return ImageError(
+        f"{path} is no image: it has no {name}", code="image-missing", resource=path,
+        hint="an image is the directory that replant dump -o has made",
+    )  # fmt: skip
+
+
+def _size(name: str, expected: int, found: int) -> ImageError:
+    return ImageError(
+        f"{name} has {found} bytes instead of {expected}",
+        code="image-truncated" if found < expected else "image-corrupt",
+        resource=name,
+        hint="the image was not copied completely: copy it again",
+    )
+
+
+def _unreadable(name: str, e: Exception) -> ImageError:
+    return ImageError(f"{name} cannot be read: {e}", code="image-unreadable", resource=name)
