@@ -37,7 +37,7 @@ class Bench:
         self.at = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         distance = self.CODE - (self.ENTRY + len(PUSH_ALL_AND_JUMP) + 4)
         self.put(self.ENTRY, PUSH_ALL_AND_JUMP + distance.to_bytes(4, "little"))
-        self.put(self.CODE, blob.RUNNER)
+        self.put(self.CODE, blob.CODE)
         self.put(self.LEAVE, POP_ALL_AND_RETURN)
 
     def put(self, offset: int, code: bytes) -> None:
@@ -81,7 +81,7 @@ def test_a_failure_skips_to_the_cleanup() -> None:
     assert returns[5] == os.getpgrp()
     answers = batch.decode(batch.records, batch.data)
     assert len(answers) == 3
-    assert batch.failed(answers) == 2
+    assert batch.failure(batch.records) == 2
 
 
 def test_six_arguments_arrive_in_order() -> None:

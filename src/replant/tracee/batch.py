@@ -12,7 +12,7 @@ from replant.abi import x86_64
 from replant.abi.call import Answer, Out, Slot
 from replant.errors import Bug, ReplantError
 
-from .blob import ERROR_OK, LOAD, NOT_RUN
+from .blob import ERROR_OK, LOAD, NOT_RUN, TRAP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,20 +75,23 @@ class Encoded:
                 answer.outs = (*answer.outs, bytes(data[start : start + size]))
         return answers
 
-    def failed(self, answers: Sequence[Answer]) -> int | None:
+    def failure(self, records: bytes | bytearray | memoryview) -> int | None:
         """The index of the first call whose error is not in its ``ok``, None if there is none."""
-        for index, (call, answer) in enumerate(zip(self.calls, answers, strict=False)):
-            if -4096 < answer.ret < 0 and -answer.ret not in call.ok:
+        for index, ret in enumerate(self.returns(records)):
+            if -4096 < ret < 0 and -ret not in self.calls[index].ok:
                 return index
         return None
 
 
-def encode(calls: Sequence[Call], records_at: int, data_at: int, track: Track | None = None, first: int = 0) -> Encoded:
+def encode(
+    calls: Sequence[Call], records_at: int, data_at: int, track: Track | None = None, first: int = 0, trap: int = -1
+) -> Encoded:
     """Records for ``calls``, to stand at ``records_at``, with their data at ``data_at`` (both multiples of 8).
 
-    ``track``: the track whose calls these are, from number ``first`` on. A `Slot` of it that is in this batch is
-    loaded by the blob; any other must have been answered. Every ``bytes`` argument is followed by a NUL. A call with
-    ``ok`` never stops the batch, whatever its error: `Encoded.failed` tells.
+    ``track``: the track whose calls these are, from number ``first`` on; needless where ``calls`` is ``track.calls``.
+    A `Slot` of it that is in this batch is loaded by the blob; any other must have been answered. Every ``bytes``
+    argument is followed by a NUL. A call with ``ok`` never stops the batch, whatever its error: `Encoded.failure`
+    tells. ``trap``: a signal, for one more record at the end, a TRAP.
 
     :raises Bug: a slot without an answer, an argument that is no argument.
     """
@@ -103,6 +106,9 @@ def encode(calls: Sequence[Call], records_at: int, data_at: int, track: Track | 
         except error:
             _pack_slowly(batch, at, call, flags, track, first)
         at += RECORD
+    if trap >= 0:
+        records += _BLANK
+        _PACK[1](records, at, TRAP, 0, trap)
     return batch
 
 
@@ -114,7 +120,7 @@ def _pack_slowly(batch: Encoded, at: int, call: Call, flags: int, track: Track |
             values.append(arg & _U64)
         elif not isinstance(arg, Slot):
             values.append(_place(batch, at // RECORD, arg))
-        elif arg.track is track and 0 <= arg.index - first < at // RECORD:
+        elif (arg.track is track or arg.track.calls is batch.calls) and 0 <= arg.index - first < at // RECORD:
             values.append(batch.records_at + (arg.index - first) * RECORD + RET)
             flags |= LOAD << number
         else:

@@ -1,6 +1,6 @@
 """The bytes of blob.S, where its entries are, and the numbers its records know.
 
-Restore stubs need only `RUNNER`; asks inside a live target write all of `IMAGE`.
+Stubs of a restore need only `CODE`; asks inside a live target write all of `IMAGE`.
 """
 
 from __future__ import annotations
@@ -47,4 +47,4 @@ IMAGE = bytes.fromhex(
     "00488b3d56010000ff25600100000000000000000000002d31010000000000000000000000000000000000000000"
 ) + bytes(END - TABLE_A)
 
-RUNNER = IMAGE[:ENTER_A]
+CODE = IMAGE[:ENTER_A]

@@ -1,0 +1,56 @@
+"""Numbers of ptrace(2) and ``struct user_regs_struct`` of x86-64 (``linux/ptrace.h``, ``asm/user_64.h``)."""
+
+from __future__ import annotations
+
+PEEKUSER = 3
+CONT = 7
+SINGLESTEP = 9
+GETREGS = 12
+SETREGS = 13
+SYSCALL = 24
+DETACH = 17
+GETEVENTMSG = 0x4201
+GETSIGINFO = 0x4202
+SETSIGINFO = 0x4203
+GETREGSET = 0x4204
+SETREGSET = 0x4205
+SEIZE = 0x4206
+INTERRUPT = 0x4207
+LISTEN = 0x4208
+PEEKSIGINFO = 0x4209
+GETSIGMASK = 0x420A
+SETSIGMASK = 0x420B
+GET_RSEQ_CONFIGURATION = 0x420F
+
+O_TRACESYSGOOD = 0x01
+O_TRACEFORK = 0x02
+O_TRACEVFORK = 0x04
+O_TRACECLONE = 0x08
+O_TRACEEXEC = 0x10
+O_TRACEVFORKDONE = 0x20
+O_TRACEEXIT = 0x40
+O_EXITKILL = 0x100000
+
+EVENT_FORK = 1
+EVENT_VFORK = 2
+EVENT_CLONE = 3
+EVENT_EXEC = 4
+EVENT_VFORK_DONE = 5
+EVENT_EXIT = 6
+EVENT_SECCOMP = 7
+EVENT_STOP = 128
+
+PEEKSIGINFO_SHARED = 1
+
+NT_PRSTATUS = 1
+NT_X86_XSTATE = 0x202
+
+# struct user_regs_struct: 27 words of 8 bytes; the offset of each
+USER_REGS_SIZE = 216
+R15, R14, R13, R12, RBP, RBX, R11, R10, R9, R8, RAX, RCX, RDX, RSI, RDI = range(0, 120, 8)
+ORIG_RAX, RIP, CS, EFLAGS, RSP, SS, FS_BASE, GS_BASE, DS, ES, FS, GS = range(120, 216, 8)
+
+USER_CS = 0x33  # of 64-bit code; 32-bit code runs with 0x23
+
+# struct ptrace_rseq_configuration
+RSEQ_CONFIGURATION = "<QIIII"  # address, size, signature, flags, pad
