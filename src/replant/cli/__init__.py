@@ -1,0 +1,1 @@
+"""The command line: `main` finds the command, handles errors once; a module a command; `options` is the parser."""

@@ -1,0 +1,52 @@
+"""Save a process tree as an image."""
+
+from __future__ import annotations
+
+from replant.cli.options import Argument, Command, Option, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replant.flows.dump import DumpReport
+
+COMMAND = Command(
+    "dump",
+    "Save the process tree below PID, PID included, as an image.",
+    [Argument("PID", "the root of the tree")],
+    [
+        Option("-o --output", "the image: a directory that is made, and must not exist", value="IMAGE"),
+        Option("-k --kill", "end the tree once the image is complete"),
+        Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
+    ],
+    "The tree goes on running unless --kill or --stop is given. The image appears whole or not at all, and whatever\n"
+    "fails, the tree runs on as it was found.",
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """``replant dump``: 0 when the image is there."""
+    words = parse(COMMAND, argv)
+    pid, image = words.pid("PID"), words.text("output")
+    if not image:
+        raise COMMAND.wrong("-o IMAGE is missing")
+    if words.flag("kill") and words.flag("stop"):
+        raise COMMAND.wrong("--kill and --stop exclude each other")
+
+    from replant.flows.dump import dump
+
+    report = dump(pid, image, kill=words.flag("kill"), stop=words.flag("stop"))
+    if words.flag("json"):
+        from replant.cli.output import document
+
+        document(report)
+    else:
+        _tell(report)
+    return 0
+
+
+def _tell(report: DumpReport) -> None:
+    from replant.cli.output import count, lines, size
+
+    what = f"{count(report.tasks, 'task')}, {count(report.threads, 'thread')}, {size(report.bytes_written)}"
+    lines([f"{report.image}: {what}; {report.total_ms:.0f} ms, stopped for {report.frozen_ms:.1f} ms"])
