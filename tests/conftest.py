@@ -1,0 +1,26 @@
+"""What all tests share: helpers below ``tests/`` can be imported; ``isolated`` tests run in their own namespaces."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from live.namespace import run_isolated
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "isolated: runs in fresh pid, mount and network namespaces (needs root)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run the body of an isolated test as process 2 of its own namespaces; its fixtures live outside."""
+    if pyfuncitem.get_closest_marker("isolated") is None:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    run_isolated(lambda: pyfuncitem.obj(**arguments))
+    return True
