@@ -1,0 +1,39 @@
+"""Contents of files that nothing else keeps: filled from the page store, in the kernel, holes left as holes."""
+
+from __future__ import annotations
+
+import struct
+
+from replant.abi import fcntl, x86_64
+from replant.abi.call import Out
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from replant.abi.call import Slot, Track
+    from replant.model.tree import Extent
+    from replant.resources.protocol import RestoreSide
+
+_ENOSYS, _EOPNOTSUPP = 38, 95
+_CHUNK = 1 << 30  # sendfile(2) moves at most 0x7ffff000 bytes a call
+
+
+def fill(on: Track, fd: Slot | int, size: int, extents: Iterable[Extent], restore: RestoreSide) -> None:
+    """Give the empty file ``fd`` its size and data; the offset of ``fd`` is left anywhere.
+
+    Room is reserved first: then a full disk is an error of fallocate(2), and sendfile(2) cannot fall short.
+    """
+    on.call(x86_64.ftruncate, fd, size, why="size")
+    for extent in extents:
+        on.call(x86_64.fallocate, fd, 0, extent.offset, extent.length, why="room for data", ok=(_ENOSYS, _EOPNOTSUPP))
+        on.call(x86_64.lseek, fd, extent.offset, fcntl.SEEK_SET, why="where the data belongs")
+        for start in range(0, extent.length, _CHUNK):
+            source = Out(8, struct.pack("=q", extent.at + start))
+            count = min(_CHUNK, extent.length - start)
+            on.call(x86_64.sendfile, fd, restore.pages, source, count, why="data from the image")
+
+
+def layout(extents: Iterable[Extent]) -> list[tuple[int, int]]:
+    """Where there is data, whatever its place in the page store."""
+    return [(e.offset, e.length) for e in extents]

@@ -1,0 +1,61 @@
+"""Locks held through a description: flock(2), record locks of fcntl(2), those of the open description; not leases.
+
+A lock that is given up between dump and restore may be taken by somebody else, and the data it guarded changed: so a
+holder is refused unless the user asks for locks to be kept.
+"""
+
+from __future__ import annotations
+
+from replant.abi import fcntl, x86_64
+from replant.model.frozen import Frozen
+from replant.resources.shared.refusal import refuse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from replant.abi.call import Track
+    from replant.resources.protocol import DumpSide, FileFacts
+
+
+class Lock(Frozen):
+    """``kind`` is FLOCK, POSIX or OFDLCK as in /proc/locks; ``last`` is the last byte, -1 for the end of file."""
+
+    kind: str
+    write: bool
+    start: int
+    last: int
+
+
+def read(f: FileFacts, dump: DumpSide) -> tuple[Lock, ...]:
+    """The locks in the ``lock:`` lines of fdinfo. :raises Blocker: for leases, and unless locks are to be kept."""
+    held = tuple([_parse(f, line) for line in f.lines if line.startswith("lock:")])
+    if held and dump.policy("locks") != "keep":
+        raise refuse(
+            f,
+            f"a lock is held on it ({held[0].kind})",
+            "ask for locks to be kept if nobody else takes them before the restore",
+            "lock",
+        )
+    return held
+
+
+def _parse(f: FileFacts, line: str) -> Lock:
+    words = line.split()[2:]
+    kind, _, access, _, _, start, last = words
+    if kind not in ("FLOCK", "POSIX", "OFDLCK"):
+        raise refuse(f, f"a {kind.lower()} is held on it", "let the program give it up", "lease")
+    return Lock(kind, access == "WRITE", int(start), -1 if last == "EOF" else int(last))
+
+
+def take(held: Iterable[Lock], fd: int, on: Track) -> None:
+    """Calls in a holder that take the locks again, or fail at once if somebody else has them."""
+    for lock in held:
+        if lock.kind == "FLOCK":
+            how = fcntl.LOCK_EX if lock.write else fcntl.LOCK_SH
+            on.call(x86_64.flock, fd, how | fcntl.LOCK_NB, why="lock of the whole file")
+            continue
+        command = fcntl.F_SETLK if lock.kind == "POSIX" else fcntl.F_OFD_SETLK
+        length = 0 if lock.last < 0 else lock.last - lock.start + 1
+        wanted = fcntl.pack_flock(fcntl.F_WRLCK if lock.write else fcntl.F_RDLCK, lock.start, length)
+        on.call(x86_64.fcntl, fd, command, wanted, why="record lock")

@@ -1,0 +1,199 @@
+"""What a kind is given, built from descriptors of the test's own process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from importlib import import_module
+from types import ModuleType, TracebackType
+
+from execute import run, value
+
+from replant.abi.call import Slot, Track
+from replant.model.frozen import Frozen
+from replant.model.tree import Extent, File
+
+SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
+
+
+class Facts:
+    """`replant.resources.protocol.FileFacts` of a descriptor of ours, or of a mapping (``fd`` -1, ``link`` given)."""
+
+    def __init__(self, world: World, fd: int, number: int, path: str = "", flags: int = os.O_RDWR) -> None:
+        self.world = world
+        self.number, self.pid, self.fd = number, os.getpid(), fd
+        self.where = f"fd {fd}" if not path else "mapping"
+        self.path = path or f"/proc/self/fd/{fd}"
+        self.link = os.readlink(self.path)
+        st = os.stat(self.path)
+        self.mode, self.dev, self.ino, self.rdev = st.st_mode, st.st_dev, st.st_ino, st.st_rdev
+        self.nlink, self.size = st.st_nlink, st.st_size
+        self.flags, self.pos, self.info, self.lines = flags, 0, {}, []
+        if not path:
+            self._fdinfo()
+
+    def _fdinfo(self) -> None:
+        with open(f"/proc/self/fdinfo/{self.fd}") as file:
+            lines = file.read().splitlines()
+        self.pos = int(lines[0].split()[1])
+        self.flags = int(lines[1].split()[1], 8) & ~os.O_CLOEXEC
+        self.lines = lines[3:]
+        self.info = {key: text.strip() for key, _, text in (line.partition(":") for line in self.lines)}
+
+    def grab(self) -> int:
+        if self.fd < 0:
+            return self.world.own(os.open(self.path, os.O_RDONLY))
+        return self.world.own(os.dup(self.fd))
+
+    def number_of(self, pid: int, fd: int) -> int | None:
+        assert pid == os.getpid()
+        return self.world.numbers.get(fd)
+
+
+class World:
+    """Both sides of a round trip: `DumpSide` and `RestoreSide` over one temporary page store."""
+
+    def __init__(self, **policy: str) -> None:
+        self.stack = ExitStack()
+        self.store = self.stack.enter_context(tempfile.TemporaryFile())
+        self.pages: Slot | int = self.store.fileno()
+        self.choices = policy
+        self.numbers: dict[int, int] = {}
+        self.inodes: set[int] = set()
+        self.holders: dict[int, int] = {}
+        self.late = 0
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stack.close()
+
+    def own(self, fd: int) -> int:
+        """Close it at the end, if it is still open then."""
+        self.stack.callback(_close, fd)
+        return fd
+
+    # the side of the dump
+    def keep(self, data: bytes) -> Extent:
+        at = os.lseek(self.store.fileno(), 0, os.SEEK_END)
+        os.write(self.store.fileno(), data)
+        return Extent(0, len(data), at)
+
+    def keep_file(self, fd: int, size: int) -> tuple[Extent, ...]:
+        extents, offset = [], 0
+        while offset < size:
+            try:
+                offset = os.lseek(fd, offset, os.SEEK_DATA)
+            except OSError:
+                break
+            end = min(os.lseek(fd, offset, os.SEEK_HOLE), size)
+            kept = self.keep(os.pread(fd, end - offset, offset))
+            extents.append(kept._replace(offset=offset))
+            offset = end
+        return tuple(extents)
+
+    def pids(self) -> set[int]:
+        return {os.getpid()}
+
+    def inode_in_tree(self, ino: int) -> bool:
+        return ino in self.inodes
+
+    def policy(self, option: str) -> str:
+        return self.choices.get(option, "")
+
+    # the side of the restore
+    def load(self, extent: Extent) -> bytes:
+        return os.pread(self.store.fileno(), extent.length, extent.at)
+
+    def elapsed(self) -> int:
+        return self.late
+
+    def holder(self, number: int) -> tuple[int, int] | None:
+        fd = self.holders.get(number)
+        return None if fd is None else (os.getpid(), fd)
+
+    # the whole way
+    def facts(self, *fds: int) -> list[Facts]:
+        """The facts of descriptors that are the whole tree."""
+        self.numbers = {fd: n for n, fd in enumerate(fds)}
+        self.inodes = {os.fstat(fd).st_ino for fd in fds}
+        return [Facts(self, fd, n) for n, fd in enumerate(fds)]
+
+    def read(self, kind: str, *fds: int) -> list[File]:
+        """The saved form of our descriptors; each is claimed by the kind."""
+        module = module_of(kind)
+        files = []
+        for f in self.facts(*fds):
+            assert module.claims(f)
+            files.append(File(f.number, kind, f.flags, f.pos, None, module.read(f, self)))
+        return files
+
+    def make(self, files: Sequence[File]) -> list[int]:
+        """The descriptors made again, with status flags and offset, as the caller of a kind puts them on."""
+        module = module_of(files[0].kind)
+        for file in files:
+            if hasattr(module, "check"):
+                module.check(file)
+        made: dict[int, int] = {}
+        for group in groups(module, files):
+            track = Track("restorer")
+            slots = module.make(group, track, self)
+            assert len(slots) == len(group)
+            run(track)
+            made.update({f.number: self.own(value(track, s)) for f, s in zip(group, slots, strict=True)})
+        for file in files:
+            fd = made[file.number]
+            flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+            if flags & SETTABLE != file.flags & SETTABLE:
+                fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~SETTABLE | file.flags & SETTABLE)
+            if getattr(module, "SEEKABLE", True) and not file.flags & os.O_PATH:
+                os.lseek(fd, file.pos, os.SEEK_SET)
+        return [made[file.number] for file in files]
+
+    def attach(self, file: File, fd: int) -> None:
+        """Run what a holder has to do."""
+        track = Track("holder")
+        module_of(file.kind).attach(file, fd, track, self)
+        run(track)
+
+    def again(self, kind: str, *fds: int) -> tuple[list[File], list[int]]:
+        """Read, close, make."""
+        files = self.read(kind, *fds)
+        for fd in fds:
+            os.close(fd)
+        return files, self.make(files)
+
+    def unchanged(self, files: Sequence[File], fds: Sequence[int], elapsed: int = 0) -> None:
+        """The new descriptors read like the old ones: State, flags and offset."""
+        after = self.read(files[0].kind, *fds)
+        module = module_of(files[0].kind)
+        for old, new in zip(files, after, strict=True):
+            assert (old.flags, old.pos) == (new.flags, new.pos)
+            assert differences(module, old.state, new.state, elapsed) == []
+
+
+def module_of(kind: str) -> ModuleType:
+    return import_module(f"replant.resources.files.{kind}")
+
+
+def groups(module: ModuleType, files: Sequence[File]) -> list[list[File]]:
+    """Files that are made in one go."""
+    found: dict[object, list[File]] = {}
+    for file in files:
+        found.setdefault(module.group(file) if hasattr(module, "group") else file.number, []).append(file)
+    return list(found.values())
+
+
+def differences(module: ModuleType, before: Frozen, after: Frozen, elapsed: int = 0) -> list[str]:
+    if hasattr(module, "same"):
+        return list(module.same(before, after, elapsed))
+    return [] if before == after else [f"{before} -> {after}"]
+
+
+def _close(fd: int) -> None:
+    with suppress(OSError):
+        os.close(fd)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from facts import World
+
+from replant.errors import Blocker
+
+
+def test_an_open_directory(world: World, tmp_path: Path) -> None:
+    (tmp_path / "entry").touch()
+    files, (new,) = world.again("directory", os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY))
+    world.unchanged(files, [new])
+    assert os.listdir(new) == ["entry"]
+
+
+def test_a_removed_directory_stays_removed(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "gone"
+    path.mkdir(mode=0o751)
+    first, second = os.open(path, os.O_RDONLY), os.open(path, os.O_RDONLY)
+    path.rmdir()
+    files, new = world.again("directory", first, second)
+    world.unchanged(files, new)
+    assert not path.exists()
+    assert os.path.sameopenfile(*new)
+    assert os.fstat(new[0]).st_mode == files[0].state.mode
+    with pytest.raises(FileNotFoundError):
+        os.open("file", os.O_CREAT, dir_fd=new[0])
+
+
+def test_the_name_of_a_removed_directory_must_be_free(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "gone"
+    path.mkdir()
+    fd = os.open(path, os.O_RDONLY)
+    path.rmdir()
+    files = world.read("directory", world.own(fd))
+    path.touch()
+    with pytest.raises(Blocker, match="taken"):
+        world.make(files)
+
+
+def test_a_missing_directory_is_refused(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "here"
+    path.mkdir()
+    files = world.read("directory", world.own(os.open(path, os.O_RDONLY)))
+    path.rmdir()
+    with pytest.raises(Blocker, match="no such directory"):
+        world.make(files)
