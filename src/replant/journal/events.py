@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 CALL = Struct("<II6Qq")
 """A system call record: number, flags, six arguments, result."""
 NOT_RUN = -(1 << 63)
-"""A result no call gives, which a record may hold before it has run."""
+"""The result of a record that has not run, or does not keep its result."""
+LOADED, ERROR_OK = 0x3F, 0x40
+"""Flags of a record: a bit for each argument that is the address of its value; an error is no failure."""
 
 
 class Damaged(ValueError):
@@ -140,13 +142,16 @@ class Batch(Event):
         return CALL.iter_unpack(self.records)
 
     def failed(self) -> tuple[int, int] | None:
-        """Index in the batch and error number of the call that stopped it: the last that ran, if it failed."""
-        last = None
+        """Index in the batch and error number of the call that failed; an error that was expected is no failure."""
         for index, call in enumerate(self.calls()):
-            if call[8] == NOT_RUN:
-                break
-            last = (index, -call[8]) if -4095 <= call[8] < 0 else None
-        return last
+            if is_failure(call[1], call[8]):
+                return index, -call[8]
+        return None
+
+
+def is_failure(flags: int, ret: int) -> bool:
+    """Whether a call failed with an error that it was not allowed to have."""
+    return -4095 <= ret < 0 and not flags & ERROR_OK
 
 
 def record(data: bytes, slot: int) -> tuple[int, int, int, bytes, bytes]:

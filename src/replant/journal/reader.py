@@ -48,8 +48,7 @@ class Reader:
         try:
             self.header = FileHeader(os.pread(self.fd, SLOT, 0), path)
             self.refresh()
-            for number, lane in self.lanes.items():
-                lane.closed = self._sealed(self.blocks[number])
+            self.refresh_closed()
         except BaseException:
             os.close(self.fd)
             raise
@@ -75,6 +74,20 @@ class Reader:
                 self._define_from(block)
         for blocks in self.blocks.values():
             blocks.sort(key=attrgetter("ordinal"))
+
+    def refresh_closed(self) -> list[Lane]:
+        """Learn which writers have ended properly; the lanes of events.
+
+        :raises Damaged: one did, and what it wrote is not all there
+        """
+        for number, blocks in self.blocks.items():
+            lane = self.lanes[number]
+            lane.closed = lane.closed or self._sealed(blocks)
+        return self.writers()
+
+    def writers(self) -> list[Lane]:
+        """The lanes of events."""
+        return [self.lanes[number] for number, blocks in self.blocks.items() if blocks[0].kind == EVENTS]
 
     @property
     def size(self) -> int:
@@ -128,7 +141,7 @@ class Reader:
         :param until: and the first that is not
         :raises Damaged: after the last event that can be told, where the journal goes on but cannot be read
         """
-        numbers = {n for n, site in self.sites.items() if wanted(site)} | ({BATCH} if wanted(BATCHED) else set())
+        numbers = self.numbers(wanted)
         self.gaps = 0
         lanes = [
             self._lane(blocks, numbers, since, until) for blocks in self.blocks.values() if blocks[0].kind == EVENTS
@@ -136,6 +149,10 @@ class Reader:
         yield from lanes[0] if len(lanes) == 1 else merge(*lanes, key=_by_time)
         if self.size % BLOCK:
             raise Damaged(f"{self.path}: the journal is cut off in the middle of a block")
+
+    def numbers(self, wanted: Callable[[Site], bool]) -> set[int]:
+        """The numbers of the sites that are wanted."""
+        return {n for n, site in self.sites.items() if wanted(site)} | ({BATCH} if wanted(BATCHED) else set())
 
     def _lane(self, blocks: list[Block], numbers: Collection[int], since: int, until: int) -> Iterator[Event]:
         for index, block in enumerate(blocks):

@@ -15,6 +15,7 @@ from time import monotonic_ns as now
 from time import time_ns
 
 from replant.journal import sites
+from replant.journal.known import BEGUN, BROKEN, CLOSED, ENDED, failure
 from replant.journal.layout import (
     BATCH,
     BATCH_ARGS,
@@ -52,11 +53,6 @@ KEPT = 4
 BATCH_MAX = PAYLOAD_MAX - SLOT
 """Bytes of a batch that one record keeps, with room for the reason."""
 _NOTHING = bytearray()
-
-BEGUN = sites.site("phase.begin", "%s")
-ENDED = sites.site("phase.end", "%s took %t")
-BROKEN = sites.site("phase.broken", "%s broke off after %t: %s", level=sites.WARNING)
-CLOSED = sites.site("journal.close", "pid %d closed its lane", level=sites.DEBUG)
 
 
 class Lane:
@@ -125,6 +121,11 @@ class Lane:
     def phase(self, name: str) -> Phase:
         """``with journal.phase("pages"):`` records when it begins, ends, or breaks off with an exception."""
         return Phase(self, name)
+
+    def failure(self, error: BaseException) -> None:
+        """Record an error, its causes and, for a refusal, its blockers: what ``replant log --why`` starts from."""
+        if self.pos is not None:
+            failure(self, error)
 
     def put(self, site: int, size: int, args: bytes, payload: bytes | memoryview = b"", tail: bytes = b"") -> None:
         """Write a record of any shape: at most 40 bytes of arguments, and in slots of its own payload and tail."""
