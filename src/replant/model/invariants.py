@@ -6,6 +6,7 @@ An image is checked against these before anything else looks at it, so that the 
 from __future__ import annotations
 
 from array import array
+from itertools import chain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ _PID_MAX = 1 << 22  # PID_MAX_LIMIT of 64-bit kernels
 _ADDRESS_MAX = 1 << 56  # user addresses with five levels of page tables
 _FD_MAX = 1 << 31
 _SIGNALS = range(65)
+_PROTECTIONS = set(range(8))
+_IN_PAGE = (PAGE - 1).__and__
 
 
 def violation(model: Model, store_size: int | None = None) -> str | None:
@@ -112,21 +115,23 @@ def _table(table: FdTable, files: set[int]) -> Iterator[str]:
 
 
 def _mappings(mm: Mm, files: set[int]) -> Iterator[str]:
-    before = 0
-    for vma in mm.vmas:
-        if not before <= vma.start < vma.end <= _ADDRESS_MAX or (vma.start | vma.end | vma.offset) % PAGE:
-            yield f"task {mm.pid}: mapping {vma.start:x}-{vma.end:x} overlaps, is empty or not of whole pages"
-        before = vma.end
-    missing = {v.file for v in mm.vmas} - files - {-1}
+    if not mm.vmas:
+        return
+    # by columns: an address space can have 65530 mappings, and more where the limit was raised
+    starts, ends, prots, _, _, offsets, kinds, numbers = zip(*mm.vmas, strict=True)
+    rising = all(map(int.__lt__, starts, ends)) and all(map(int.__le__, ends, starts[1:]))
+    if not rising or starts[0] < 0 or ends[-1] > _ADDRESS_MAX:
+        yield f"task {mm.pid}: its mappings overlap, are empty or not in order"
+    if any(map(_IN_PAGE, chain(starts, ends, offsets))) or min(offsets) < 0:
+        yield f"task {mm.pid}: a mapping is not of whole pages"
+    if not set(prots) <= _PROTECTIONS:
+        yield f"task {mm.pid}: a mapping has an unknown protection"
+    for kind in set(kinds):
+        if not (kind.isascii() and kind.isidentifier() and kind[0] != "_"):
+            yield f"task {mm.pid}: {kind[:70]!a} is no name of a kind of mapping"
+    missing = set(numbers) - files - {-1}
     if missing:
         yield f"task {mm.pid}: a mapping refers to file {min(missing)}, which is no file of the image"
-    for wrong in filter(_odd, mm.vmas):
-        yield f"task {mm.pid}: mapping {wrong.start:x} has protection {wrong.prot}, kind {wrong.kind!a:.70}"
-
-
-def _odd(vma: Vma) -> bool:
-    kind = vma.kind
-    return not (0 <= vma.prot <= 7 and vma.offset >= 0 and kind.isascii() and kind.isidentifier() and kind[0] != "_")
 
 
 def _runs(mm: Mm, store_size: int | None) -> Iterator[str]:
@@ -135,12 +140,11 @@ def _runs(mm: Mm, store_size: int | None) -> Iterator[str]:
         return
     numbers = array("Q", mm.runs)
     starts, lengths, places = numbers[0::3], numbers[1::3], numbers[2::3]
-    if any(n % PAGE for n in numbers) or not all(lengths):
+    if any(map(_IN_PAGE, numbers)) or not all(lengths):
         yield f"task {mm.pid}: saved pages are no whole pages"
-    room = _ADDRESS_MAX if store_size is None else store_size
-    if any(at + length > room for at, length in zip(places, lengths, strict=True)):
+    if max(map(int.__add__, places, lengths), default=0) > (_ADDRESS_MAX if store_size is None else store_size):
         yield f"task {mm.pid}: saved pages lie outside of the page store"
-    if any(a + n > b for a, n, b in zip(starts, lengths, starts[1:], strict=False)):
+    if not all(map(int.__le__, map(int.__add__, starts, lengths), starts[1:])):
         yield f"task {mm.pid}: saved pages overlap, or are not in order"
     outside = _unmapped(mm.vmas, starts, lengths)
     if outside is not None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = 4096
+#: offset in `Mm.runs` of pages without contents, which MADV_GUARD_INSTALL made inaccessible (madvise(2))
+GUARD = (1 << 64) - 1
+RW_MAX = 1 << 30  # below MAX_RW_COUNT, the most that one read(2) or write(2) moves
 _CHUNK = 1 << 20
 # another file system, a file that has no such operation (memfd to ext4), an old kernel
 _CANNOT_SPLICE = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.ETXTBSY)

@@ -1,0 +1,128 @@
+"""Which pages of a process must be saved: the private ones that have contents of their own.
+
+As built::
+
+    scan(pid, vmas) -> Scan           # .runs: array('Q') of start, length, start, length, …; .guards likewise
+    private(vmas) -> list of Vma      # the mappings that count
+
+A page counts if it is present or swapped out, belongs to no file and is not the shared page of zeros. Contents of
+shared mappings are saved with the files behind them; the vDSO is the kernel's. Runs are cut at the borders of mappings.
+``guards`` are pages that MADV_GUARD_INSTALL made inaccessible (Linux 6.13), for example below the stacks of threads with
+glibc 2.42; to the kernel they are swapped out, but they cannot be read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from array import array
+
+from replant.abi.pagemap import (
+    PAGE_IS_FILE,
+    PAGE_IS_GUARD,
+    PAGE_IS_PFNZERO,
+    PAGE_IS_PRESENT,
+    PAGE_IS_SWAPPED,
+    PM_FILE,
+    PM_GUARD,
+    PM_PRESENT,
+    PM_SWAP,
+    pagemap_scan,
+)
+from replant.errors import ReplantError, TaskGone
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from replant.model.tree import Vma
+
+PAGE = 4096
+_KERNELS_OWN = frozenset({"vdso"})
+_END = 1 << 64
+_STEP = 1 << 29  # bytes of memory that one read of pagemap covers
+
+
+class Scan:
+    """What a scan found: ``runs`` to be saved and ``guards`` to be installed, each flat: start, length, start, …"""
+
+    __slots__ = ("guards", "runs")
+
+    def __init__(self) -> None:
+        self.runs = array("Q")
+        self.guards = array("Q")
+
+    @property
+    def bytes(self) -> int:
+        """How much is to be saved."""
+        return sum(self.runs[1::2])
+
+
+def private(vmas: Iterable[Vma]) -> list[Vma]:
+    """The mappings whose contents belong to the process alone."""
+    return [v for v in vmas if not v.shared and v.kind not in _KERNELS_OWN]
+
+
+def scan(pid: int, vmas: Iterable[Vma]) -> Scan:
+    """The pages of a stopped process that must be saved; ``vmas`` are its mappings in order of address.
+
+    :raises TaskGone: it ended. :raises ReplantError: its page tables may not be looked at.
+    """
+    kept = private(vmas)
+    if not kept:
+        return Scan()
+    try:
+        fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        raise TaskGone(pid, "its pages were counted") from None
+    except OSError as e:
+        raise ReplantError(
+            f"the page tables of {pid} cannot be read: {e.strerror}", code="no-permission", pid=pid
+        ) from e
+    try:
+        return _cut(_regions(fd, kept), kept)
+    finally:
+        os.close(fd)
+
+
+def _regions(fd: int, vmas: Sequence[Vma]) -> array[int]:
+    """All regions between the first mapping and the last, as triples of start, end, categories."""
+    off = PAGE_IS_FILE | PAGE_IS_PFNZERO
+    some = PAGE_IS_PRESENT | PAGE_IS_SWAPPED
+    for answer in (PAGE_IS_GUARD, 0):
+        try:
+            return pagemap_scan(fd, vmas[0].start, vmas[-1].end, off, off, some, answer)
+        except OSError as e:
+            if e.errno not in (errno.EINVAL, errno.ENOTTY):  # no such category before 6.15, no such ioctl before 6.7
+                raise
+    return read_regions(fd, vmas)
+
+
+def _cut(regions: array[int], vmas: Sequence[Vma]) -> Scan:
+    """Regions to runs that lie in one mapping each; what lies in none of ``vmas`` is left out."""
+    found = Scan()
+    borders = iter([(v.start, v.end) for v in vmas])
+    low, high = next(borders)
+    for start, end, categories in zip(regions[0::3], regions[1::3], regions[2::3], strict=True):
+        kind = found.guards if categories & PAGE_IS_GUARD else found.runs
+        while high <= start or high < end:
+            if max(start, low) < high:
+                kind.extend((max(start, low), high - max(start, low)))
+            low, high = next(borders, (_END, _END))
+        if max(start, low) < end:
+            kind.extend((max(start, low), end - max(start, low)))
+    return found
+
+
+def read_regions(fd: int, vmas: Iterable[Vma]) -> array[int]:
+    """The regions from /proc/PID/pagemap, page by page: slow, and the shared page of zeros counts as contents."""
+    found = array("Q")
+    for vma in vmas:
+        for at in range(vma.start, vma.end, _STEP):
+            size = min(_STEP, vma.end - at) // PAGE * 8
+            entries = array("Q", os.pread(fd, size, at // PAGE * 8))
+            for place, entry in enumerate(entries):
+                if entry & (PM_PRESENT | PM_SWAP) and not entry & PM_FILE:
+                    start = at + place * PAGE
+                    found.extend((start, start + PAGE, PAGE_IS_GUARD if entry & PM_GUARD else 0))
+    return found
