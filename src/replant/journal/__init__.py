@@ -5,7 +5,8 @@ Writing is light to import; reading (``replant.journal.reader`` and its neighbou
 
 from __future__ import annotations
 
+from replant.journal.lane import Lane
 from replant.journal.sites import DEBUG, ERROR, INFO, WARNING, site
-from replant.journal.writer import NULL, Journal, Lane, current, forked, use
+from replant.journal.writer import NULL, Journal, current, forked, use
 
 __all__ = ["DEBUG", "ERROR", "INFO", "NULL", "WARNING", "Journal", "Lane", "current", "forked", "site", "use"]

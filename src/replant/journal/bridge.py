@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from replant.journal.events import Event
+    from replant.journal.lane import Lane
     from replant.journal.render import Renderer
-    from replant.journal.writer import Lane
 
 
 class JournalHandler(logging.Handler):

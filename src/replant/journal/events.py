@@ -141,6 +141,10 @@ class Batch(Event):
         """``(nr, flags, arg0 … arg5, ret)`` of each call."""
         return CALL.iter_unpack(self.records)
 
+    def number(self, index: int) -> int:
+        """The system call number of a call."""
+        return int.from_bytes(self.records[index * SLOT : index * SLOT + 4], "little")
+
     def failed(self) -> tuple[int, int] | None:
         """Index in the batch and error number of the call that failed; an error that was expected is no failure."""
         for index, call in enumerate(self.calls()):

@@ -10,7 +10,7 @@ from replant.journal.sites import DEBUG, ERROR, INFO, WARNING, site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from replant.journal.writer import Lane
+    from replant.journal.lane import Lane
 
 BEGUN_KIND, ENDED_KIND, BROKEN_KIND = "phase.begin", "phase.end", "phase.broken"
 BEGUN = site(BEGUN_KIND, "%s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from replant.journal.events import BATCHED, Batch, is_failure
+from replant.journal.known import BEGUN_KIND
 from replant.journal.sites import DEBUG
 
 TYPE_CHECKING = False
@@ -81,3 +82,19 @@ class Selection:
 
 def _is(kind: str, asked: str) -> bool:
     return kind == asked or kind.startswith(asked + ".")
+
+
+def phase(reader: Reader, name: str) -> tuple[int, int] | None:
+    """When the phase ``name`` ran: the time of its first begin, and one past that of its last end; None: never.
+
+    One that did not end ran until the last event.
+    """
+    marks = [
+        (event.time, event.site.kind)
+        for event in reader.events(lambda site: _is(site.kind, "phase"))
+        if event.args and event.args[0] == name.encode()
+    ]
+    if not marks:
+        return None
+    ended = marks[-1][1] != BEGUN_KIND
+    return marks[0][0], marks[-1][0] + 1 if ended else 1 << 64

@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from replant.journal.writer import Lane
+    from replant.journal.lane import Lane
 
     Emit = Callable[..., None]
 

@@ -1,0 +1,251 @@
+"""A lane: one writer's sequence of blocks, packed into shared memory.
+
+An event costs no system call. The pages it is stored in belong to the file from that moment on, so whatever
+becomes of the process (``kill -9`` at any instruction), what was completed is there for a reader.
+A block's space is allocated by writing it, before it is mapped: a full disk is an error here and not a SIGBUS at
+some later store, and turns the lane into a ring of the blocks that it has.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import get_native_id
+from errno import ENOSPC
+from mmap import MAP_POPULATE, MAP_SHARED, mmap
+from time import monotonic_ns as now
+
+from replant.journal import sites
+from replant.journal.known import BEGUN, BROKEN, ENDED, failure
+from replant.journal.layout import (
+    BATCH,
+    BATCH_ARGS,
+    BLOCK,
+    BLOCK_HEADER,
+    BLOCK_MAGIC,
+    CHECK,
+    EVENTS,
+    HEAD,
+    PAYLOAD_MAX,
+    SEAL,
+    SEAL_ARGS,
+    SLOT,
+    VOID,
+    check,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from replant.journal.sites import Emit
+
+    Buffer = mmap | bytearray
+
+KEPT = 4
+"""Blocks a growing lane keeps mapped: the ring it falls back to when the disk is full."""
+BATCH_MAX = PAYLOAD_MAX - SLOT
+"""Bytes of a batch that one record keeps, with room for the reason."""
+_NOTHING = bytearray()
+
+
+class Lane:
+    """One writer's sequence of blocks. ``pos``, ``buf`` and ``key`` are what emitting needs, and nothing else."""
+
+    __slots__ = (
+        "_blocks",
+        "_fd",
+        "_first",
+        "_kind",
+        "_limit",
+        "_name",
+        "_numbers",
+        "_ordinal",
+        "buf",
+        "key",
+        "pos",
+        "private",
+    )
+
+    def __init__(self, fd: int, name: str, kind: int = EVENTS, ring: int = 0, private: bool = False) -> None:
+        self._fd = fd
+        self._name = name.encode()[:16]
+        self._kind = kind
+        self._limit = ring
+        self.private = private
+        self.buf: Buffer = _NOTHING  # a lane takes its first block with its first event
+        self.key = 0
+        self.pos: int | None = None if fd < 0 else BLOCK
+        self.orphan()
+
+    def orphan(self) -> None:
+        """Leave the blocks to whoever has them too: a forked child starts a lane of its own."""
+        self._blocks: list[tuple[mmap, int]] = []
+        self._numbers: dict[int, None] = {}
+        self._first = 0
+        self._ordinal = 0
+        if self.pos is not None:
+            self.pos = BLOCK
+
+    def batch(
+        self,
+        pid: int,
+        tid: int,
+        records: bytes | bytearray | memoryview,
+        *,
+        base: int = 0,
+        ns: int = 0,
+        reason: str = "",
+    ) -> None:
+        """Keep a batch of system call records that task ``tid`` has run, exactly as it left them.
+
+        :param records: 64 bytes a record: ``{u32 nr, u32 flags, u64 arg[6], s64 ret}``
+        :param base: index of the first record's operation in the program it belongs to
+        :param ns: how long the batch took
+        """
+        if self.pos is None:
+            return
+        view = memoryview(records).cast("B")
+        why = reason.encode()[:SLOT]
+        for start in range(0, len(view), BATCH_MAX):
+            part = view[start : start + BATCH_MAX]
+            args = BATCH_ARGS.pack(pid, tid, base + start // SLOT, len(part) // SLOT, ns)
+            self.put(BATCH, len(part) + len(why), args, part, why)
+
+    def phase(self, name: str) -> Phase:
+        """``with journal.phase("pages"):`` records when it begins, ends, or breaks off with an exception."""
+        return Phase(self, name)
+
+    def failure(self, error: BaseException) -> None:
+        """Record an error, its causes and, for a refusal, its blockers: what ``replant log --why`` starts from."""
+        if self.pos is not None:
+            failure(self, error)
+
+    def put(self, site: int, size: int, args: bytes, payload: bytes | memoryview = b"", tail: bytes = b"") -> None:
+        """Write a record of any shape: at most 40 bytes of arguments, and in slots of its own payload and tail."""
+        length = len(payload)
+        more = (length + len(tail) + SLOT - 1) // SLOT
+        while True:
+            pos, buf, key = self.pos, self.buf, self.key
+            if pos is None:
+                return
+            start, end = pos + SLOT, pos + SLOT + more * SLOT
+            if end <= BLOCK:
+                self.pos = end
+                break
+            self._advance(buf)
+        if more:
+            buf[start : start + length] = payload
+            buf[start + length : start + length + len(tail)] = tail
+        HEAD.pack_into(buf, pos, site, size, more, now(), args, key)
+
+    def retry(self, emit: Emit, buf: Buffer, pos: int, key: int, *args: object) -> None:
+        """An event did not fit at ``pos``: the block was full, or an integer wider than 64 bits."""
+        if pos + SLOT > BLOCK or not buf:
+            self._advance(buf)
+            emit(self, *args)
+        else:
+            HEAD.pack_into(buf, pos, VOID, 0, 0, now(), b"", key)
+            emit(self, *sites.wrapped(args))
+
+    def _advance(self, full: Buffer) -> None:
+        """Go on in another block, unless another thread has just done so; with no block at all, keep nothing."""
+        if self.buf is not full:
+            return
+        try:
+            block, number = self._take()
+        except OSError:
+            self.pos = None
+            return
+        key = new_key()
+        self._first = self._first if self._numbers else number
+        self._numbers.pop(number, None)
+        self._numbers[number] = None  # the last one taken is the last one
+        whose = (self._kind, key, now(), self._name)
+        header = BLOCK_HEADER.pack(BLOCK_MAGIC, self._first, self._ordinal, os.getpid(), get_native_id(), *whose)
+        # The check goes first and comes last: a crash in between leaves a block that is void, as its events are.
+        block[SLOT - 8 : SLOT] = bytes(8)
+        block[: SLOT - 8] = header
+        block[SLOT - 8 : SLOT] = CHECK.pack(check(header))
+        self._ordinal += 1
+        self.buf, self.key, self.pos = block, key, SLOT
+
+    def seal(self) -> None:
+        """Record the checksum of all that the lane holds, and nothing more after it."""
+        if self.pos is not None and self._numbers:
+            from binascii import crc32
+
+            if self.pos + SLOT > BLOCK:
+                self._advance(self.buf)  # now: a ring's oldest block goes before the checksum is made
+            end, value = self.pos, 0
+            *full, last = self._numbers
+            for number in full:
+                value = crc32(os.pread(self._fd, BLOCK, number * BLOCK), value)
+            value = crc32(os.pread(self._fd, end, last * BLOCK), value)
+            self.put(SEAL, 0, SEAL_ARGS.pack(len(self._numbers), end, value))
+        self.pos = None
+
+    def adopt(self, block: tuple[mmap, int], key: int) -> None:
+        """Begin with a block whose header stands already."""
+        self._blocks.append(block)
+        self._numbers[block[1]] = None
+        self._first = block[1]
+        self._ordinal = 1
+        self.buf, self.key, self.pos = block[0], key, SLOT
+
+    def _take(self) -> tuple[mmap, int]:
+        """A block to write: a new one, or this lane's oldest where it is a ring or the disk is full."""
+        blocks = self._blocks
+        if not self._limit or len(blocks) < self._limit:
+            try:
+                blocks.append(append_block(self._fd))
+            except OSError:
+                if not blocks:
+                    raise
+                blocks.append(blocks.pop(0))
+            if not self._limit and len(blocks) > KEPT:
+                del blocks[0]
+        else:
+            blocks.append(blocks.pop(0))
+        return blocks[-1]
+
+
+def append_block(fd: int, content: bytes = b"") -> tuple[mmap, int]:
+    """A block at the end of the file, mapped, and its number.
+
+    The kernel appends atomically and tells where through the file offset, which a description opened for this
+    one write shares with nobody: neither threads nor forked processes need a lock.
+
+    :raises OSError: ENOSPC, EDQUOT, EFBIG: the file cannot grow
+    """
+    own = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        written = os.write(own, content.ljust(BLOCK, b"\0"))
+        offset = os.lseek(own, 0, os.SEEK_CUR) - written
+        if written < BLOCK or offset % BLOCK:
+            raise OSError(ENOSPC, "no room for a block of the journal")
+        return mmap(own, BLOCK, MAP_SHARED | MAP_POPULATE, offset=offset), offset // BLOCK
+    finally:
+        os.close(own)
+
+
+def new_key() -> int:
+    """What the completed records of a block end with: 62 random bits, which no data can guess, and never 0."""
+    return int.from_bytes(os.urandom(8), "little") >> 2 | 1
+
+
+class Phase:
+    """A timed stretch of work."""
+
+    __slots__ = ("_lane", "_name", "_start")
+
+    def __init__(self, lane: Lane, name: str) -> None:
+        self._lane = lane
+        self._name = name
+
+    def __enter__(self) -> None:
+        BEGUN(self._lane, self._name)
+        self._start = now()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: object, trace: object) -> None:
+        if kind is None:
+            ENDED(self._lane, self._name, now() - self._start)
+        else:
+            BROKEN(self._lane, self._name, now() - self._start, kind.__name__)
