@@ -15,7 +15,7 @@ COMMAND = Command(
     "Save the process tree below PID, PID included, as an image.",
     [Argument("PID", "the root of the tree")],
     [
-        Option("-o --output", "the image: a directory that is made, and must not exist", value="IMAGE"),
+        Option("-o --output", "the directory to make; an image of that name is replaced", value="IMAGE"),
         Option("-k --kill", "end the tree once the image is complete"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
     ],
@@ -42,6 +42,10 @@ def main(argv: Sequence[str]) -> int:
         document(report)
     else:
         _tell(report)
+    if words.flag("verbose"):
+        from replant.cli.output import details
+
+        details(report)
     return 0
 
 

@@ -101,11 +101,11 @@ def _tell(error: ReplantError, argv: Sequence[str]) -> None:
 
 def _where(error: ReplantError) -> str:
     """The task and the object, unless the message names them already."""
-    named = str(error)
+    message = str(error)
     parts = []
-    if error.pid is not None and str(error.pid) not in named:
+    if error.pid is not None and str(error.pid) not in {word.strip(".,:;()'") for word in message.split()}:
         parts.append(f"task {error.pid}")
-    if error.resource and error.resource not in named:
+    if error.resource and error.resource not in message:
         parts.append(error.resource)
     return f" ({', '.join(parts)})" if parts else ""
 

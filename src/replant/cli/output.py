@@ -38,6 +38,12 @@ def document(value: object) -> None:
     sys.stdout.write("\n")
 
 
+def details(report: Frozen) -> None:
+    """What ``--verbose`` adds: every figure of a report, on standard error."""
+    for name, value in zip(report._fields, report, strict=True):
+        say(f"{name.replace('_', ' ')}: {round(value, 3) if isinstance(value, float) else value}")
+
+
 def plain(value: object) -> object:
     """The same in terms of JSON: records become objects, bytes hexadecimal digits.
 

@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from replant.cli.options import Words
     from replant.flows.restore import RestoreReport
 
 COMMAND = Command(
@@ -28,31 +29,34 @@ def main(argv: Sequence[str]) -> int:
     """``replant restore``: 0 once the tree runs (``--detach``), else the status of its root."""
     words = parse(COMMAND, argv)
     if words.flag("detach"):
-        _tell(_restore(words.argument("IMAGE"), True, words.flag("stop"), words.text("pidfile")), words.flag("json"))
+        _tell(_restore(words, detach=True), words)
         return 0
 
     from replant.cli.foreground import Foreground
 
     with Foreground() as stay:
-        report = _restore(words.argument("IMAGE"), False, words.flag("stop"), words.text("pidfile"))
-        if words.flag("json") or words.flag("verbose"):
-            _tell(report, words.flag("json"))
+        report = _restore(words, detach=False)
+        if words.flag("json"):
+            _tell(report, words)
         return stay.until_end(report.root_pid)
 
 
-def _restore(image: str, detach: bool, stop: bool, pidfile: str) -> RestoreReport:
+def _restore(words: Words, *, detach: bool) -> RestoreReport:
     from replant.flows.restore import restore
 
-    return restore(image, detach=detach, stop=stop, pidfile=pidfile or None)
+    stop, pidfile = words.flag("stop"), words.text("pidfile") or None
+    return restore(words.argument("IMAGE"), detach=detach, stop=stop, pidfile=pidfile)
 
 
-def _tell(report: RestoreReport, as_json: bool) -> None:
+def _tell(report: RestoreReport, words: Words) -> None:
     import sys
 
-    from replant.cli.output import count, document, lines
+    from replant.cli.output import count, details, document, lines
 
-    if as_json:
+    if words.flag("json"):
         document(report)
     else:
         lines([f"{report.root_pid}: {count(report.tasks, 'task')}; {report.total_ms:.0f} ms"])
-    sys.stdout.flush()
+    if words.flag("verbose"):
+        details(report)
+    sys.stdout.flush()  # the tree's own output comes after it
