@@ -26,6 +26,7 @@ class Facts:
         self.world = world
         self.number, self.pid, self.fd = number, os.getpid(), fd
         self.where = f"fd {fd}" if not path else "mapping"
+        self.grabbed = -1
         self.path = path or f"/proc/self/fd/{fd}"
         self.link = os.readlink(self.path)
         st = os.stat(self.path)
@@ -44,9 +45,14 @@ class Facts:
         self.info = {key: text.strip() for key, _, text in (line.partition(":") for line in self.lines)}
 
     def grab(self) -> int:
-        if self.fd < 0:
-            return self.world.own(os.open(self.path, os.O_RDONLY))
-        return self.world.own(os.dup(self.fd))
+        if self.grabbed < 0:
+            self.grabbed = os.open(self.path, self.flags) if self.fd < 0 else os.dup(self.fd)
+        return self.grabbed
+
+    def close(self) -> None:
+        if self.grabbed >= 0:
+            os.close(self.grabbed)
+            self.grabbed = -1
 
     def number_of(self, pid: int, fd: int) -> int | None:
         assert pid == os.getpid()
@@ -58,7 +64,7 @@ class World:
 
     def __init__(self, **policy: str) -> None:
         self.stack = ExitStack()
-        self.store = self.stack.enter_context(tempfile.TemporaryFile())
+        self.store = self.stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self.pages: Slot | int = self.store.fileno()
         self.choices = policy
         self.numbers: dict[int, int] = {}
@@ -129,7 +135,10 @@ class World:
         files = []
         for f in self.facts(*fds):
             assert module.claims(f)
-            files.append(File(f.number, kind, f.flags, f.pos, None, module.read(f, self)))
+            try:
+                files.append(File(f.number, kind, f.flags, f.pos, None, module.read(f, self)))
+            finally:
+                f.close()
         return files
 
     def make(self, files: Sequence[File]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Character devices without any state: null, zero, full, random, urandom. Every other device is refused by its number."""
+"""Character devices without any state: null, zero, full, random, urandom. Every other is refused by number."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ _INITIAL_MAX = 2**32 - 1
 
 
 class State(Frozen):
-    """``count`` is the value that the next read takes; a semaphore is taken down by one at a time."""
+    """``value`` is what the next read takes; a semaphore is taken down by one at a time."""
 
-    count: int
+    value: int
     semaphore: bool
 
 
@@ -34,11 +34,11 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Counter (printed in hexadecimal) and mode. :raises Blocker: the counter overflowed, which no write can bring about."""
-    count = int(f.info["eventfd-count"], 16)
-    if count == _OVERFLOWED:
+    """Counter and mode. :raises Blocker: the counter overflowed, which no write can bring about."""
+    value = int(f.info["eventfd-count"], 16)
+    if value == _OVERFLOWED:
         raise refuse(f, "its counter has overflowed", "let the program read it")
-    return State(count, f.info.get("eventfd-semaphore", "0").strip() == "1")
+    return State(value, f.info.get("eventfd-semaphore", "0").strip() == "1")
 
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
@@ -47,10 +47,10 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
     for file in files:
         state = file.state
         assert isinstance(state, State)
-        small = state.count if state.count <= _INITIAL_MAX else 0
+        small = state.value if state.value <= _INITIAL_MAX else 0
         flags = (_EFD_SEMAPHORE if state.semaphore else 0) | file.flags & fcntl.O_NONBLOCK
         fd = on.call(x86_64.eventfd2, small, flags, why="eventfd")
-        if small != state.count:
-            on.call(x86_64.write, fd, state.count.to_bytes(8, "little"), 8, why="counter")
+        if small != state.value:
+            on.call(x86_64.write, fd, state.value.to_bytes(8, "little"), 8, why="counter")
         made.append(fd)
     return made

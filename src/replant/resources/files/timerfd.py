@@ -64,7 +64,7 @@ def _span(text: str) -> int:
 
 
 def _settled(f: FileFacts) -> dict[str, str]:
-    """A periodic timer that expired is wound up only when somebody looks: timerfd_gettime looks, and alters nothing else."""
+    """A periodic timer that expired is wound up when somebody looks: timerfd_gettime looks, and alters nothing else."""
     fd = f.grab()
     syscall(x86_64.timerfd_gettime, fd, bytearray(32))
     with open(f"/proc/self/fdinfo/{fd}") as lines:

@@ -1,1 +1,1 @@
-"""What several kinds of resources need: refusing, opening again, filling with contents. Kinds do not import each other."""
+"""What several kinds of resources need: refusing, opening again, filling with contents."""
