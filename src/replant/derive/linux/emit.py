@@ -1,0 +1,219 @@
+"""From the shape of a derivation to its operations, in four stages.
+
+1. *Create*: every task, in the order of the creation tree: children of the birth session or birth group, setsid or
+   setpgid, all other children. One task's operations stand together, so they are one batch.
+2. *Groups*: who could not be born into its group joins it, now that all exist; who leaves a group it leads goes last.
+3. *Deaths*: lowest destination first, each with the flag of a subreaper while children fall to it.
+4. *Flags*: what is to remain a subreaper becomes one.
+"""
+
+from __future__ import annotations
+
+from .shape import depths, kids_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .shape import Shape
+
+    Op = tuple[int | str, ...]
+
+
+def emit(shape: Shape) -> list[Op]:
+    """The operations that make ``shape``."""
+    emission = _Emission(shape)
+    emission.create()
+    emission.settle_groups()
+    emission.die()
+    emission.flag()
+    return emission.ops
+
+
+class _Emission:
+    """The state of the emission: each task's group and parent as they are after the operations so far."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.ops: list[Op] = []
+        self.group = [0] * len(shape.pid)
+        self.group[0] = shape.target.pgid[0]
+        self.parent = [0] * len(shape.pid)
+        self.made = {self.group[0], *shape.target.outside.groups}
+        self.late: list[int] = []
+        self.flagged: set[int] = set()
+
+    def create(self) -> None:
+        """Stage 1, without recursion: a chain of a million tasks is as good as any."""
+        first, following = kids_of(self.shape.creator)
+        stack = [0]
+        while stack:
+            node = stack.pop()
+            kid = first[node]
+            if not kid:
+                self._change(node)
+                continue
+            kids = []
+            while kid:
+                kids.append(kid)
+                kid = following[kid]
+            self._fork_and_change(node, kids)
+            kids.reverse()
+            stack += kids
+
+    def _fork_and_change(self, node: int, kids: list[int]) -> None:
+        """Create the children that need what ``node`` was born with, then change, then create the others."""
+        shape, born_into = self.shape, self.group[node]
+        if shape.session[node] == node and node:
+            early = [kid for kid in kids if shape.born[kid] != node]
+        elif self._moves(node):
+            early = [kid for kid in kids if shape.group[kid] == born_into and not shape.own[kid]]
+        else:
+            early = kids
+        self._fork(node, early)
+        self._change(node)
+        if len(early) < len(kids):
+            done = set(early)
+            self._fork(node, [kid for kid in kids if kid not in done])
+
+    def _moves(self, node: int) -> bool:
+        shape = self.shape
+        if not 0 < node < shape.first_helper:
+            return False
+        return self.group[node] != (shape.pid[node] if shape.own[node] else shape.group[node])
+
+    def _fork(self, node: int, kids: list[int]) -> None:
+        add, pids, sibling = self.ops.append, self.shape.pid, self.shape.sibling
+        groups, parents = self.group, self.parent
+        actor, group, parent = pids[node], groups[node], parents[node]
+        for kid in kids:
+            groups[kid] = group
+            if sibling[kid]:
+                parents[kid] = parent
+                add((actor, "fork_sibling", pids[kid]))
+            else:
+                parents[kid] = node
+                add((actor, "fork", pids[kid]))
+
+    def _change(self, node: int) -> None:
+        """Found the session or the group, or join a group that exists already."""
+        shape = self.shape
+        pid = shape.pid[node]
+        if shape.session[node] == node and node:
+            self.ops.append((pid, "setsid"))
+            self.group[node] = pid
+            self.made.add(pid)
+        elif self._moves(node):
+            if shape.own[node]:
+                self.made.add(pid)
+                self._join(node, pid)
+            elif shape.group[node] in self.made:
+                self._join(node, shape.group[node])
+        if 0 < node < shape.first_helper and self.group[node] != shape.group[node]:
+            self.late.append(node)
+
+    def _join(self, node: int, group: int) -> None:
+        pid = self.shape.pid[node]
+        self.group[node] = group
+        self.ops.append((pid, "setpgid", pid, group))
+
+    def settle_groups(self) -> None:
+        """Stage 2: those that lead no group first; a leader leaves once its group has another member."""
+        shape = self.shape
+        leavers = [node for node in self.late if shape.own[node]]
+        for node in self.late:
+            if not shape.own[node]:
+                self._join(node, shape.group[node])
+        if leavers:
+            self._leave(leavers)
+
+    def _leave(self, leavers: list[int]) -> None:
+        """Leavers hang on each other in rings and in trees into rings: from the leaves, then around each ring."""
+        shape = self.shape
+        held = {shape.group[i] for i in range(1, shape.target.count + 1) if not self._is_leaver(i)}
+        waiting = {shape.pid[node]: node for node in leavers}
+        ready = [pid for pid in waiting if pid in held]
+        while waiting:
+            if not ready:
+                ready.append(self._hold(waiting))
+            pid = ready.pop()
+            node = waiting.pop(pid, 0)
+            if not node:
+                continue
+            self._join(node, shape.group[node])
+            if shape.group[node] in waiting:
+                ready.append(shape.group[node])
+
+    def _is_leaver(self, node: int) -> bool:
+        return self.shape.own[node] == 1 and self.shape.group[node] != self.shape.pid[node]
+
+    def _hold(self, waiting: dict[int, int]) -> int:
+        """A pure ring: keep one of its groups alive with a placeholder; :return: that group."""
+        shape = self.shape
+        pid, node = next(iter(waiting.items()))
+        number = next(shape.numbers)
+        shape.add(number, node, shape.session[node], pid)
+        self.parent.append(node)
+        self.group.append(pid)
+        self.ops.append((pid, "fork", number))
+        return pid
+
+    def die(self) -> None:
+        """Stage 3: the deaths others wait for, then those that concern nobody, children before parents."""
+        shape, parent = self.shape, self.parent
+        mortal = [i for i, dies in enumerate(shape.dying) if dies]
+        if not mortal:
+            return
+        depth = depths(parent)
+        self.orphans: dict[int, list[int]] = {}
+        for i in mortal:
+            if shape.dying[parent[i]]:
+                self.orphans.setdefault(parent[i], []).append(i)
+        events: dict[int, list[int]] = {}
+        for i, heir in shape.lands.items():
+            events.setdefault(heir, []).append(i)
+        order = sorted(events, key=lambda heir: (-depth[heir], heir))
+        for position, heir in enumerate(order):
+            self._fall_to(heir, events[heir], [i for h in order[position + 1 :] for i in events[h]])
+        mortal = [i for i in mortal if i not in shape.lands]
+        for i in sorted(mortal, key=lambda i: -depth[i]):
+            self._exit(i, 0)
+
+    def _fall_to(self, heir: int, deaths: list[int], coming: list[int]) -> None:
+        pid = self.shape.pid[heir]
+        if heir and heir not in self.flagged:
+            self.ops.append((pid, "subreaper", 1))
+        for i in deaths:
+            self._exit(i, heir)
+        if not heir:
+            return
+        if self.shape.target.subreaper[heir] and not self._crossed(heir, coming):
+            self.flagged.add(heir)
+        else:
+            self.ops.append((pid, "subreaper", 0))
+
+    def _crossed(self, heir: int, coming: list[int]) -> bool:
+        """Whether children still have to fall past ``heir``."""
+        for node in coming:
+            while node and node != heir:
+                node = self.parent[node]
+            if node:
+                return True
+        return False
+
+    def _exit(self, node: int, heir: int) -> None:
+        """One death; the parent waits for it unless the dead task is part of the target."""
+        shape, pid = self.shape, self.shape.pid[node]
+        alive_in_target = node <= shape.target.count
+        if alive_in_target and shape.target.subreaper[node]:
+            self.ops.append((pid, "subreaper", 1))
+        self.ops.append((pid, "exit", 0))
+        for orphan in self.orphans.pop(node, ()):
+            self.parent[orphan] = heir
+        if not alive_in_target:
+            self.ops.append((shape.pid[self.parent[node]], "wait", pid))
+
+    def flag(self) -> None:
+        """Stage 4."""
+        target = self.shape.target
+        for i in range(target.count + 1):
+            if target.subreaper[i] and not target.zombie[i] and i not in self.flagged:
+                self.ops.append((target.pid[i], "subreaper", 1))
