@@ -1,0 +1,96 @@
+"""Staying with a tree in the foreground: its status becomes ours, its signals are passed on, its orphans are reaped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from live import wait
+from replant.cli.foreground import RELAYED, Foreground
+
+pytestmark = pytest.mark.isolated
+
+
+def stay_with(program: Callable[[], object], report: int = -1) -> int:
+    """In a process of its own: a root that is no child at first, as after a restore; the pid of the process."""
+    stayer = os.fork()
+    if stayer:
+        return stayer
+    try:
+        with Foreground() as stay:
+            read_end, write_end = os.pipe()
+            if os.fork() == 0:
+                root = os.fork()
+                if root == 0:
+                    signal.signal(signal.SIGINT, signal.SIG_DFL)
+                    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+                    program()
+                    os._exit(0)
+                os.write(write_end, root.to_bytes(4))
+                os._exit(0)
+            root = int.from_bytes(os.read(read_end, 4))
+            wait.until(lambda: parent_of(root) == os.getpid(), "the root is our child")
+            if report >= 0:
+                os.write(report, root.to_bytes(4))
+            os._exit(stay.until_end(root))
+    finally:
+        os._exit(99)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def status_of(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize("code", [0, 1, 77])
+def test_the_status_of_the_root(code: int) -> None:
+    assert status_of(stay_with(lambda: os._exit(code))) == code
+
+
+def test_a_signal_that_killed_the_root() -> None:
+    assert status_of(stay_with(lambda: os.kill(os.getpid(), signal.SIGKILL))) == 128 + signal.SIGKILL
+
+
+def test_the_root_may_be_dead_before_we_wait() -> None:
+    def dead() -> None:
+        os._exit(5)
+
+    assert status_of(stay_with(dead)) == 5
+
+
+@pytest.mark.parametrize("number", sorted(set(RELAYED) - {signal.SIGCONT, signal.SIGTSTP, signal.SIGWINCH}))
+def test_signals_reach_the_root(number: int) -> None:
+    read_end, write_end = os.pipe()
+    stayer = stay_with(signal.pause, write_end)
+    root = int.from_bytes(os.read(read_end, 4))
+    os.kill(stayer, number)
+    assert status_of(stayer) == 128 + number
+    assert not os.path.exists(f"/proc/{root}")
+
+
+def test_orphans_are_reaped_meanwhile() -> None:
+    read_end, write_end = os.pipe()
+
+    def root() -> None:
+        if os.fork() == 0:
+            orphan = os.fork()
+            if orphan == 0:
+                os._exit(0)
+            os.write(write_end, orphan.to_bytes(4))
+            os._exit(0)
+        os.wait()
+        signal.pause()
+
+    stayer = stay_with(root, write_end)
+    first, second = (int.from_bytes(os.read(read_end, 4)) for _ in range(2))
+    orphan = max(first, second)
+    wait.until(lambda: not os.path.exists(f"/proc/{orphan}"), "the orphan is reaped")
+    os.kill(stayer, signal.SIGTERM)
+    assert status_of(stayer) == 128 + signal.SIGTERM
