@@ -8,12 +8,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from replant.flows.plan import Step
+
 COMMAND = Command(
     "plan",
     "Derive the sequence of system calls that builds a tree, task by task, without making one of them.",
     [Argument("TARGET", "an image, or the PID of a running tree", "optional")],
     [
-        Option("--pid", "only the calls of this task", value="PID"),
+        Option("--pid", "only the calls of this process or thread", value="PID"),
         Option("--tree", "trees that are only described, a JSON object each line (- for standard input)", value="FILE"),
     ],
     "With --tree an answer is written for each line that is read, in order, as it is found: the operations, or why no\n"
@@ -35,23 +37,23 @@ def main(argv: Sequence[str]) -> int:
     rows = plan(words.target("TARGET"))
     only = words.number("pid")
     if only is not None:
-        rows = [row for row in rows if str(row[0]).split(".")[0] == str(only)]
+        rows = [row for row in rows if row.actor == str(only)]
     if words.flag("json"):
-        document([dict(zip(("actor", "index", "call", "why"), row, strict=True)) for row in rows])
+        document(rows)
     else:
         lines(_text(rows))
     return 0
 
 
-def _text(rows: Sequence[tuple[object, ...]]) -> list[str]:
+def _text(rows: Sequence[Step]) -> list[str]:
     """Calls under a heading for each actor, as strace would print them, the reason behind."""
     shown: list[str] = []
-    last: object = None
-    for actor, index, call, why in rows:
+    last = ""
+    for actor, number, call, why in rows:
         if actor != last:
             shown += ([""] if shown else []) + [f"{actor}:"]
             last = actor
-        shown.append(f"  {index:>5}  {call}" + (f"   # {why}" if why else ""))
+        shown.append(f"  {number:>5}  {call}" + (f"   # {why}" if why else ""))
     return shown
 
 
