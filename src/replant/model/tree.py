@@ -54,7 +54,7 @@ class Vma(Frozen):
 class Mm(Frozen):
     """The address space of process ``pid``: its mappings in order of address, and where their saved pages are.
 
-    ``runs`` is packed ``<QQQ``: address, length in bytes, offset in the page store; sorted by address, none overlapping.
+    ``runs`` is packed ``<QQQ``: address, length in bytes, offset in the page store; sorted by address, without overlap.
     """
 
     pid: int

@@ -7,8 +7,8 @@ A kind is a module; the names below are its functions and constants. Three famil
 * ``replant.resources.task.KIND``: an attribute of a process or of a thread.
 
 At dump a kind **reads**: it is given facts and answers with its frozen ``State``, or raises `Blocker` with the reason
-why it cannot be kept. At restore it **makes**: it appends system calls to a `Track`. It never executes anything on a task
-itself, so that a program can be printed, simulated and refused before it runs.
+why it cannot be kept. At restore it **makes**: it appends system calls to a `Track`. It never executes anything on a
+task itself, so that a program can be printed, simulated and refused before it runs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,22 @@ class DumpSide(Protocol):
 class RestoreSide(Protocol):
     """What a kind may use while it makes."""
 
-    pages: Slot | int  # descriptor of the page store in the restorer
+    @property
+    def pages(self) -> Slot:
+        """The descriptor of the page store that the restorer and all stubs have."""
+        ...
+
+    def fd(self, number: int) -> Slot:
+        """The descriptor of file description ``number`` that the restorer and all stubs have until the end."""
+        ...
+
+    def exe_fd(self, tid: int) -> int:
+        """The number of that descriptor for the executable of process ``tid``."""
+        ...
+
+    def place(self, data: bytes) -> int:
+        """Put bytes where stubs can read them, for pointers inside of structures; their address, 64-byte aligned."""
+        ...
 
     def load(self, extent: Extent) -> bytes:
         """Bytes of the page store, for small things."""
@@ -147,15 +162,51 @@ class TaskFacts(Protocol):
     tid: int
     leader: bool
     alive: bool
-    stat: Any  # observe.procfs.Stat, Status of this thread
-    status: Any
-    registers: bytes  # user_regs_struct
-    xstate: bytes  # NT_X86_XSTATE
-    sigmask: int
-    pending_thread: Sequence[bytes]  # siginfo_t of 128 bytes each
-    pending_process: Sequence[bytes]
-    rseq: tuple[int, int, int]  # address, length, signature; (0, 0, 0) if none
-    robust_list: tuple[int, int]  # address, length
+
+    @property
+    def stat(self) -> Any:
+        """observe.procfs.Stat of this thread."""
+        ...
+
+    @property
+    def status(self) -> Any:
+        """observe.procfs.Status of this thread."""
+        ...
+
+    @property
+    def registers(self) -> bytes:
+        """user_regs_struct as found at the stop."""
+        ...
+
+    @property
+    def xstate(self) -> bytes:
+        """NT_X86_XSTATE."""
+        ...
+
+    @property
+    def sigmask(self) -> int:
+        """Blocked signals."""
+        ...
+
+    @property
+    def pending_thread(self) -> Sequence[bytes]:
+        """siginfo_t of 128 bytes each, in order."""
+        ...
+
+    @property
+    def pending_process(self) -> Sequence[bytes]:
+        """siginfo_t of 128 bytes each, in order."""
+        ...
+
+    @property
+    def rseq(self) -> tuple[int, int, int]:
+        """Address, length, signature; zeros if none is registered."""
+        ...
+
+    @property
+    def robust_list(self) -> tuple[int, int]:
+        """Address and length."""
+        ...
 
     def file(self, link: str) -> int:
         """The number of the file description that stands for ``cwd``, ``root`` or ``exe``."""
@@ -166,8 +217,8 @@ class TaskKind(Protocol):
     """A module of `replant.resources.task`.
 
     ``USES`` and ``SPOILS`` are words for what its calls need and what they destroy (``"privilege"``: full capabilities
-    of the restorer; ``"threads"``: all threads exist; ``"dumpable"``, …): users come before spoilers, and who ``SETS`` a
-    thing comes after all who spoil it.
+    of the restorer; ``"dumpable"``, …): users come before spoilers, and who ``SETS`` a thing comes after all who spoil
+    it.
     """
 
     VERSION: int
@@ -184,6 +235,10 @@ class TaskKind(Protocol):
 
     def read(self, t: TaskFacts, answers: Sequence[Answer]) -> Frozen | None:
         """The State from the facts and the answers (those of ASKS, then of ask); None: nothing worth keeping."""
+        ...
+
+    def check(self, state: Any, tid: int) -> None:
+        """Optional. At restore, before anything is made: can this host give it? :raises Blocker:"""
         ...
 
     def make(self, state: Any, tid: int, on: Track, restore: RestoreSide) -> None:

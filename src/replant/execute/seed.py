@@ -1,0 +1,117 @@
+"""The seed: the smallest process there can be, from which the root of a restored tree is cloned.
+
+It is an ELF file of 129 bytes in a memfd, started with the descriptors that the restorer has opened for the tree. It
+is seized at once, and stripped: nothing is left in its address space but the arena and the vDSO, parked aside.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from functools import cache
+
+from replant.abi import mman, x86_64
+from replant.abi.call import Track
+from replant.errors import ReplantError
+from replant.execute.vdso import is_special
+from replant.observe import procfs
+from replant.tracee import ptrace, wait
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from replant.execute.arena import Arena
+
+_BASE = 0x400000
+_SYSCALL = 5  # offset of the instruction in _CODE
+_CODE = b"\xb8\x22\x00\x00\x00\x0f\x05\xeb\xf7"  # again: mov $__NR_pause, %eax; syscall; jmp again
+SEED_RANGE = (_BASE, _BASE + mman.PAGE)
+OPTIONS = ptrace.O_EXITKILL | ptrace.O_TRACESYSGOOD
+
+
+def elf() -> bytes:
+    """A static executable whose only segment is the file itself (elf(5))."""
+    size = 64 + 56 + len(_CODE)
+    header = struct.pack(
+        "<16sHHIQQQIHHHHHH",
+        b"\x7fELF\x02\x01\x01", 2, 62, 1, _BASE + 120, 64, 0, 0, 64, 56, 1, 0, 0, 0,
+    )  # fmt: skip
+    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, mman.PAGE) + _CODE
+
+
+class Seed:
+    """A seized seed; ``vdso`` lists its special mappings (vvar and vdso) in order."""
+
+    def __init__(self) -> None:
+        self.pid = _spawn()
+        ptrace.seize(self.pid, OPTIONS)
+        ptrace.interrupt(self.pid)
+        wait.until_stopped(self.pid)
+        ptrace.setsigmask(self.pid, (1 << 64) - 1)
+        maps = procfs.maps(self.pid, vmflags=False)
+        self.vdso = [m for m in maps if is_special(m)]
+        self.rest = [m for m in maps if not is_special(m) and m.path != "[vsyscall]"]
+
+    def _syscall(self, nr: int, *args: int) -> int:
+        """One system call by the seed's own instruction, between its entry and exit stops.
+
+        :raises OSError: what the kernel answered.
+        """
+        return inject(self.pid, _BASE + 120 + _SYSCALL, nr, *args)
+
+    def enter(self, arena: Arena) -> None:
+        """Map the arena; its descriptor was inherited."""
+        prot = mman.PROT_READ | mman.PROT_WRITE | mman.PROT_EXEC
+        how = mman.MAP_SHARED | mman.MAP_FIXED_NOREPLACE
+        self._syscall(x86_64.mmap, arena.address, arena.size, prot, how, arena.fd, 0)
+
+    def strip(self, parking: int, lowest_fd: int) -> Track:
+        """Calls that park the vDSO, unmap everything else and close all descriptors below ``lowest_fd``."""
+        on = Track(str(self.pid))
+        for m in self.vdso:
+            length = m.end - m.start
+            place = parking + m.start - self.vdso[0].start
+            how = mman.MREMAP_MAYMOVE | mman.MREMAP_FIXED
+            on.call(x86_64.mremap, m.start, length, length, how, place, why="vDSO aside")
+        for m in self.rest:
+            on.call(x86_64.munmap, m.start, m.end - m.start, why="nothing of the seed stays")
+        on.call(x86_64.close_range, 0, lowest_fd - 1, 0, why="descriptors of the restorer")
+        # posix_spawn(3) leaves the C library's own signals ignored
+        for number in (32, 33):
+            on.call(x86_64.rt_sigaction, number, bytes(32), 0, 8, why="dispositions as after exec")
+        return on
+
+
+def inject(tid: int, instruction: int, nr: int, *args: int) -> int:
+    """One system call in a stopped stub, by a ``syscall`` instruction that it has; its registers are not put back.
+
+    :raises OSError: what the kernel answered.
+    """
+    regs = ptrace.getregs(tid)
+    ptrace.set_call(regs, instruction, nr, *args)
+    ptrace.setregs(tid, regs)
+    for _ in ("entry", "exit"):
+        ptrace.cont_syscall(tid)
+        wait.until_stopped(tid)
+    result = ptrace.result(ptrace.getregs(tid))
+    if result < 0:
+        raise OSError(-result, f"{x86_64.name(nr)} in {tid}: {os.strerror(-result)}")
+    return result
+
+
+def _spawn() -> int:
+    fd = _image()
+    try:
+        return os.posix_spawn(f"/proc/self/fd/{fd}", ["replant"], {}, setsigmask=())
+    except OSError as e:
+        raise ReplantError(
+            f"the seed process cannot be started: {e.strerror}",
+            code="seed",
+            hint="is /proc mounted, and may memory files be executed (vm.memfd_noexec)?",
+        ) from e
+
+
+@cache
+def _image() -> int:
+    fd = os.memfd_create("seed", os.MFD_CLOEXEC)
+    os.write(fd, elf())
+    return fd

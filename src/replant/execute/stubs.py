@@ -1,0 +1,131 @@
+"""Stubs: stopped tasks that run one batch after another in the arena, all at the same time.
+
+A stub is started by setting its registers; while it works the restorer builds the next one. It stops by itself at the
+TRAP that ends its batch, and its results are read out of the arena.
+"""
+
+from __future__ import annotations
+
+import os
+
+from replant.errors import ReplantError
+from replant.execute.local import failed
+from replant.tracee import batch, blob, ptrace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from replant.abi.call import Track
+    from replant.execute.arena import Arena
+    from replant.tracee.batch import Encoded
+
+_TRAP_SIGNAL = 23  # SIGURG: a traced task stops for it whatever its disposition, and it is never delivered
+_WALL = 0x40000000
+
+
+class Stubs:
+    """All tasks that the restore has made, by tid; ``born`` is called with the tid of each new one."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._code = arena.place(blob.CODE)
+        self._running: dict[int, tuple[Track, Encoded, int]] = {}
+        self._expected: set[int] = set()
+        self._ending: set[int] = set()
+        self.alive: set[int] = set()
+        self.born: Callable[[int], None] = lambda tid: None
+
+    def adopt(self, tid: int) -> None:
+        """A task that is there already, stopped: the seed."""
+        self.alive.add(tid)
+
+    def expect(self, tid: int) -> None:
+        """A task that a batch is about to make."""
+        self._expected.add(tid)
+
+    def expect_end(self, tid: int) -> None:
+        """A task whose next batch ends it."""
+        self._ending.add(tid)
+
+    def start(self, tid: int, track: Track) -> None:
+        """Let a stopped stub run a track; `settle` waits for it."""
+        at = self._arena.mark()
+        base = self._arena.address + at
+        end = base + batch.RECORD * (len(track.calls) + 1)
+        encoded = batch.encode(track.calls, base, end, track, trap=_TRAP_SIGNAL)
+        self._arena.fill(at, encoded.records, encoded.data)
+        self._running[tid] = (track, encoded, at)
+        ptrace.launch(tid, self._code + blob.RUN, base)
+
+    def run(self, tid: int, track: Track) -> None:
+        """Run a track to its end. :raises ReplantError: a call failed, or the stub died."""
+        self.start(tid, track)
+        self.settle()
+
+    def end(self, tid: int) -> None:
+        """Kill a stopped stub that has done its work, and wait until it is gone."""
+        self.expect_end(tid)
+        os.kill(tid, 9)
+        self.settle()
+
+    def poll(self) -> None:
+        """Handle what has happened, without waiting."""
+        while self._event(os.WNOHANG):
+            pass
+
+    def settle(self) -> None:
+        """Wait until no stub runs, every expected one is born, and every dying one dead."""
+        while self._running or self._expected or self._ending:
+            self._event(0)
+
+    def _event(self, how: int) -> bool:
+        try:
+            tid, status = os.waitpid(-1, how | _WALL)
+        except ChildProcessError:
+            raise ReplantError("all tasks of the restore are gone", code="stub-died") from None
+        if tid == 0:
+            return False
+        if os.WIFSTOPPED(status):
+            self._stopped(tid, status)
+        else:
+            self._ended(tid, status)
+        return True
+
+    def _stopped(self, tid: int, status: int) -> None:
+        if tid in self._running:
+            signal = os.WSTOPSIG(status)
+            if signal == _TRAP_SIGNAL:
+                self._finish(tid)
+            elif tid in self._ending:  # it dies by this signal
+                ptrace.cont(tid, signal)
+            else:
+                raise self._died(tid, f"was stopped by signal {signal}")
+        elif tid in self._expected:
+            self._expected.discard(tid)
+            self.alive.add(tid)
+            self.born(tid)
+
+    def _finish(self, tid: int) -> None:
+        track, encoded, at = self._running.pop(tid)
+        data = at + len(encoded.records)
+        view = self._arena.view
+        track.answers = encoded.decode(view[at:data], view[data : data + len(encoded.data)])
+        bad = encoded.failure(view[at:data])
+        if bad is not None:
+            raise failed(track.calls[bad], track.answers[bad].ret, track.actor)
+
+    def _ended(self, tid: int, status: int) -> None:
+        self.alive.discard(tid)
+        self._running.pop(tid, None)
+        if tid not in self._ending:
+            raise self._died(tid, f"ended with status {status:#x}")
+        self._ending.discard(tid)
+
+    def _died(self, tid: int, how: str) -> ReplantError:
+        return ReplantError(
+            f"task {tid} {how} in the middle of the restore",
+            code="stub-died",
+            pid=tid,
+            hint="was it killed from outside, or is memory short?",
+        )

@@ -1,0 +1,1 @@
+"""The conductors: dump, restore, check, diff; they join the layers and know no kind by name."""

@@ -1,0 +1,208 @@
+"""From a frozen tree to its model: what the kernel tells, what the tasks answer, what every kind makes of it.
+
+All blockers of a tree are collected and told at once. Nothing is changed in the tree, and no page is copied here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from replant.abi import x86_64
+from replant.abi.call import Call, Out
+from replant.errors import Blocker, Refused
+from replant.flows.files import Files
+from replant.flows.threads import ThreadView
+from replant.flows.tree import derive_tree
+from replant.model.tree import Attribute, Mm, Model, Task, Vma
+from replant.observe import procfs
+from replant.pages.store import PageReader, PageWriter
+from replant.policy import DEFAULT
+from replant.resources import advice, registry
+from replant.tracee import freeze, remote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from replant.model.tree import Extent
+    from replant.observe.procfs import Mapping, Stat
+    from replant.policy import Policy
+    from replant.resources.protocol import TaskKind
+    from replant.tracee.freeze import FrozenTree
+    from replant.tracee.task import FrozenTask
+
+_PR_GET_CHILD_SUBREAPER = 37
+_O_PATH = 0o10000000
+_SUBREAPER = Call(x86_64.prctl, _PR_GET_CHILD_SUBREAPER, Out(4))
+
+
+class Capture:
+    """One look at a frozen tree; the `DumpSide` that kinds are given."""
+
+    def __init__(self, frozen: FrozenTree, store: PageWriter, policy: Policy) -> None:
+        self.frozen = frozen
+        self.files = Files()
+        self.blockers: list[Blocker] = []
+        self._store = store
+        self._policy = policy
+        self._alive = [t for t in frozen.tasks if not t.zombie]
+        self._stats = {t.pid: procfs.stat(t.pid) for t in frozen.tasks}
+        self._views: dict[int, ThreadView] = {}
+
+    # what kinds may ask
+
+    def keep(self, data: bytes) -> Extent:
+        """Put bytes into the page store."""
+        return self._store.keep(data)
+
+    def keep_file(self, fd: int, size: int) -> tuple[Extent, ...]:
+        """Put the contents of a file into the page store."""
+        return self._store.keep_file(fd, size)
+
+    def pids(self) -> set[int]:
+        """The pids of the tree."""
+        return self._stats.keys()  # type: ignore[return-value]
+
+    def inode_in_tree(self, ino: int) -> bool:
+        """Whether a descriptor of the tree has that inode."""
+        return ino in self.files.inodes
+
+    def policy(self, option: str) -> str:
+        """The user's choice for an option."""
+        return self._policy.choice(option)
+
+    # the look
+
+    def model(self) -> Model:
+        """The model of the tree.
+
+        :raises Refused: something cannot be kept; all of it is listed.
+        """
+        clock = time.monotonic_ns()
+        tables = self.files.add_tables((t.pid, procfs.fds(t.pid), procfs.fdinfos(t.pid)) for t in self._alive)
+        mms = [self._mm(t.pid) for t in self._alive]
+        links = {t.pid: self._links(t.pid) for t in self._alive}
+        attributes = [a for t in self._alive for a in self._attributes(t, links[t.pid])]
+        tasks = tuple(self._task(t, links.get(t.pid, {})) for t in self.frozen.tasks)
+        files = self.files.read(self, self.blockers)
+        model = Model(self.frozen.root, clock, tasks, tuple(mms), tuple(tables), files, tuple(attributes))
+        try:
+            derive_tree(model)
+        except Refused as refused:
+            self.blockers.extend(refused.blockers)
+        if self.blockers:
+            raise Refused(f"the tree of {self.frozen.root} cannot be dumped", self.blockers)
+        return model
+
+    def close(self) -> None:
+        """Close every descriptor that was opened to look."""
+        self.files.close()
+
+    def _block(self, message: str, code: str, pid: int, resource: str, hint: str) -> None:
+        self.blockers.append(Blocker(message, code=code, pid=pid, resource=resource, hint=hint))
+
+    def _links(self, pid: int) -> dict[str, int]:
+        own_root = os.stat("/")
+        root = os.stat(f"/proc/{pid}/root")
+        elsewhere = (root.st_dev, root.st_ino) != (own_root.st_dev, own_root.st_ino)
+        return {
+            "cwd": self.files.add_link(pid, "cwd", os.O_RDONLY | os.O_DIRECTORY),
+            "root": self.files.add_link(pid, "root", os.O_RDONLY | os.O_DIRECTORY) if elsewhere else -1,
+            "exe": self.files.add_link(pid, "exe", os.O_RDONLY),
+        }
+
+    def _task(self, frozen: FrozenTask, links: dict[str, int]) -> Task:
+        s = self._stats[frozen.pid]
+        outside = _outside(self._stats[self.frozen.root])
+        return Task(
+            pid=s.pid,
+            ppid=0 if s.pid == self.frozen.root else s.ppid,
+            pgid=0 if s.pgrp in outside else s.pgrp,
+            sid=0 if s.session in outside else s.session,
+            state="Z" if frozen.zombie else "T" if frozen.stop_signal else "R",
+            exit_code=s.exit_code if frozen.zombie else 0,
+            exit_signal=s.exit_signal,
+            subreaper=bool(self._views[s.pid].subreaper) if not frozen.zombie else False,
+            stop_signal=frozen.stop_signal,
+            comm=s.comm,
+            threads=tuple(t.tid for t in frozen.threads),
+            cwd=links.get("cwd", -1),
+            root=links.get("root", -1),
+            exe=links.get("exe", -1),
+        )
+
+    def _attributes(self, task: FrozenTask, links: dict[str, int]) -> Iterable[Attribute]:
+        with remote.Inside(task.pid) as inside:
+            for thread in task.threads:
+                view = ThreadView(task, thread, links)
+                self._views[thread.tid] = view
+                yield from self._ask(view, inside)
+
+    def _ask(self, view: ThreadView, inside: remote.Inside) -> Iterable[Attribute]:
+        kinds = [(n, k) for n, k in registry.task_kinds().items() if view.leader or k.SCOPE == "thread"]
+        asks = [(n, k, (*k.ASKS, *_more(k, view))) for n, k in kinds]
+        calls = [_SUBREAPER, *(call for _, _, calls in asks for call in calls)]
+        answers = inside.ask(view.thread, calls)
+        view.subreaper = int.from_bytes(answers[0].outs[0], "little")
+        at = 1
+        for name, kind, own in asks:
+            try:
+                state = kind.read(view, answers[at : at + len(own)])
+                if state is not None:
+                    yield Attribute(name, view.tid, state)
+            except Blocker as b:
+                self.blockers.append(b)
+            at += len(own)
+
+    def _mm(self, pid: int) -> Mm:
+        return Mm(pid, tuple(self._vma(pid, m) for m in procfs.maps(pid) if m.path != "[vsyscall]"))
+
+    def _vma(self, pid: int, m: Mapping) -> Vma:
+        words = m.flags or ""
+        kind, file = "anon", -1
+        if m.path.startswith(("[vvar", "[vdso")):
+            return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "vdso")
+        for word, reason in advice.REFUSED.items():
+            if word in words.split():
+                self._block(
+                    f"the mapping {m.start:x}-{m.end:x} {m.path} {reason}, which cannot be kept",
+                    f"mapping-{word}", pid, f"{m.start:x}", "stop what uses it before the dump",
+                )  # fmt: skip
+                return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, kind)
+        if m.inode:
+            kind, file = "file", self.files.add_mapping(pid, m, m.shared and "mw" in words)
+        return Vma(m.start, m.end, m.prot, m.shared, advice.chosen(words), m.offset if m.inode else 0, kind, file)
+
+
+def _more(kind: TaskKind, view: ThreadView) -> Sequence[Call]:
+    ask = getattr(kind, "ask", None)
+    return ask(view) if ask is not None else ()
+
+
+def _outside(root: Stat) -> set[int]:
+    """The group and session that the root was born into: their numbers belong to the world outside of the tree."""
+    return {n for n in (root.pgrp, root.session) if n != root.pid}
+
+
+def look(pid: int, policy: Policy = DEFAULT) -> tuple[Model, PageReader]:
+    """Freeze, observe, read every kind, release: a dump without pages. Small contents are behind the reader.
+
+    :raises Refused: something could not be kept.
+    """
+    fd = os.memfd_create("look", os.MFD_CLOEXEC)
+    with freeze.freeze(pid) as frozen:
+        capture = Capture(frozen, PageWriter(fd), policy)
+        try:
+            model = capture.model()
+        finally:
+            capture.close()
+    return model, PageReader(fd)
+
+
+def inspect(pid: int) -> Model:
+    """The model of a live tree; it runs on.
+
+    :raises Refused: something in it could not be kept.
+    """
+    return look(pid)[0]

@@ -1,0 +1,97 @@
+"""The dump: prepare everything, freeze, observe, read every kind, copy pages, release, put the image in place.
+
+Whatever fails, the tree runs on as it was found and nothing half-made is left: files are created before the freeze, the
+manifest is written last, and the image is renamed into place when it is whole.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from struct import iter_unpack
+
+from replant.flows.capture import Capture
+from replant.image.container import ImageWriter
+from replant.model.frozen import Frozen
+from replant.pages import copy, scan
+from replant.pages.store import PageWriter
+from replant.policy import DEFAULT
+from replant.resources import registry
+from replant.tracee.freeze import freeze
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from replant.model.tree import Mm, Model
+    from replant.policy import Policy
+    from replant.tracee.freeze import FrozenTree
+
+
+class DumpReport(Frozen):
+    """What a dump did; times in milliseconds. ``pages_written`` counts pages of 4096 bytes."""
+
+    image: str
+    root_pid: int
+    tasks: int
+    threads: int
+    pages_written: int
+    bytes_written: int
+    frozen_ms: float
+    total_ms: float
+
+
+def dump(pid: int, image: str, *, kill: bool = False, stop: bool = False, policy: Policy = DEFAULT) -> DumpReport:
+    """Save the tree whose root is ``pid`` as ``image``; it runs on, or is killed, or is left stopped.
+
+    :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
+    :raises ReplantError: the dump failed; the tree runs on.
+    """
+    began = time.perf_counter_ns()
+    how = "kill" if kill else "stop" if stop else "run"
+    registry.task_kinds()  # modules are loaded before the tree is stopped
+    gc.disable()
+    try:
+        with ImageWriter.create(image) as out:
+            with freeze(pid) as frozen:
+                store = PageWriter(out.pages_fd)
+                model = _save(frozen, store, policy)
+                if how == "kill":  # it dies only when the image is there
+                    _finish(out, model)
+                frozen.release(how)
+            if how != "kill":
+                _finish(out, model)
+            return _report(out, model, frozen, store, began)
+    finally:
+        gc.enable()
+
+
+def _finish(out: ImageWriter, model: Model) -> None:
+    out.write(model, registry.state_class)
+    out.commit()
+
+
+def _save(frozen: FrozenTree, store: PageWriter, policy: Policy) -> Model:
+    """The model of the frozen tree, its pages in the store."""
+    capture = Capture(frozen, store, policy)
+    try:
+        model = capture.model()
+    finally:
+        capture.close()
+    return model._replace(mms=tuple(_pages(mm, frozen, store) for mm in model.mms))
+
+
+def _pages(mm: Mm, frozen: FrozenTree, store: PageWriter) -> Mm:
+    runs = scan.scan(mm.pid, mm.vmas)
+    return mm._replace(runs=copy.copy(mm.pid, runs, store))
+
+
+def _report(out: ImageWriter, model: Model, frozen: FrozenTree, store: PageWriter, began: int) -> DumpReport:
+    return DumpReport(
+        image=out.path,
+        root_pid=model.root,
+        tasks=len(model.tasks),
+        threads=sum(len(t.threads) for t in model.tasks),
+        pages_written=sum(length for m in model.mms for _, length, _ in iter_unpack("<QQQ", m.runs)) // 4096,
+        bytes_written=out.bytes_written,
+        frozen_ms=frozen.frozen_ms,
+        total_ms=(time.perf_counter_ns() - began) / 1e6,
+    )

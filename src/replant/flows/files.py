@@ -1,0 +1,215 @@
+"""Which file descriptions a frozen tree has, and who holds them: descriptors, mappings, cwd, root, exe.
+
+Descriptors that show the same object are the same description only if the kernel says so: kcmp(2), whose answer is an
+order, so that a thousand look-alikes cost a sort and not a million comparisons.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cmp_to_key
+
+from replant.abi import libc, x86_64
+from replant.errors import Blocker
+from replant.model.tree import Descriptor, FdTable, File, Owner
+from replant.resources import registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from replant.observe.procfs import Fd, FdInfo, Mapping
+    from replant.resources.protocol import DumpSide
+
+_KCMP_FILE = 0
+_F_GETOWN_EX, _F_GETSIG, _O_ASYNC = 16, 11, 0o20000
+_NOT_STATUS = os.O_CLOEXEC
+_CAN_SIGNAL = (0o010000, 0o140000, 0o020000)  # FIFO, socket, character device
+
+
+class OpenFile:
+    """`FileFacts` of one description, seen through its first holder."""
+
+    link: str
+    mode: int
+    dev: int
+    ino: int
+    rdev: int
+    nlink: int
+    size: int
+    flags: int
+
+    __slots__ = (
+        "_files", "_grabbed", "dev", "fd", "flags", "info", "ino", "lines", "link", "mode", "nlink", "number", "path",
+        "pid", "pos", "rdev", "size", "where",
+    )  # fmt: skip
+
+    def __init__(self, files: Files, pid: int, fd: int, where: str, path: str) -> None:
+        self._files = files
+        self._grabbed = -1
+        self.number = len(files.found)
+        self.pid, self.fd, self.where, self.path = pid, fd, where, path
+        self.pos = 0
+        self.info: dict[str, str] = {}
+        self.lines: list[str] = []
+
+    def grab(self) -> int:
+        """Our own descriptor of the description (pidfd_getfd(2)), or a new one of the inode where no fd holds it."""
+        if self._grabbed < 0:
+            if self.fd >= 0:
+                pidfd = self._files.pidfd(self.pid)
+                self._grabbed = libc.syscall(x86_64.pidfd_getfd, pidfd, self.fd, 0)
+            else:
+                self._grabbed = os.open(self.path, self.flags | os.O_CLOEXEC)
+        return self._grabbed
+
+    def number_of(self, pid: int, fd: int) -> int | None:
+        """The description behind another descriptor of the tree."""
+        return self._files.by_fd.get((pid, fd))
+
+    def close(self) -> None:
+        """Give back what `grab` took."""
+        if self._grabbed >= 0:
+            os.close(self._grabbed)
+            self._grabbed = -1
+
+    def owner(self) -> Owner | None:
+        """Who gets its signals; asked only of kinds that can send any."""
+        if self.fd < 0 or not (self.flags & _O_ASYNC or self.mode & 0o170000 in _CAN_SIGNAL):
+            return None
+        buffer = bytearray(8)
+        fd = self.grab()
+        try:
+            libc.syscall(x86_64.fcntl, fd, _F_GETOWN_EX, buffer)
+        except OSError:  # EBADF: O_PATH has no owner
+            return None
+        pid = int.from_bytes(buffer[4:], "little", signed=True)
+        signal = libc.syscall(x86_64.fcntl, fd, _F_GETSIG)
+        return Owner(int.from_bytes(buffer[:4], "little"), pid, signal) if pid or signal else None
+
+
+class Files:
+    """All descriptions of a tree, by number in the order of discovery."""
+
+    def __init__(self) -> None:
+        self.found: list[OpenFile] = []
+        self.by_fd: dict[tuple[int, int], int] = {}
+        self.inodes: set[int] = set()
+        self._pidfds: dict[int, int] = {}
+        self._inodes_mapped: dict[tuple[object, ...], int] = {}
+
+    def pidfd(self, pid: int) -> int:
+        """A pidfd of a process of the tree, opened once."""
+        if pid not in self._pidfds:
+            self._pidfds[pid] = os.pidfd_open(pid)
+        return self._pidfds[pid]
+
+    def add_tables(self, tables: Iterable[tuple[int, Sequence[Fd], dict[int, FdInfo]]]) -> list[FdTable]:
+        """Unify the descriptors of all processes into descriptions."""
+        tables = list(tables)
+        alike: dict[tuple[object, ...], list[tuple[int, Fd, FdInfo]]] = {}
+        for pid, fds, infos in tables:
+            for fd in fds:
+                info = infos[fd.number]
+                key = (fd.dev, fd.inode, fd.target, info.pos, info.flags & ~_NOT_STATUS, info.rest)
+                alike.setdefault(key, []).append((pid, fd, info))
+        for holders in alike.values():
+            for same in _descriptions(holders):
+                file = self._description(*same[0])
+                for pid, fd, _ in same:
+                    self.by_fd[pid, fd.number] = file.number
+        return [self._table(pid, fds, infos) for pid, fds, infos in tables]
+
+    def _table(self, pid: int, fds: Sequence[Fd], infos: dict[int, FdInfo]) -> FdTable:
+        return FdTable(
+            pid,
+            tuple(
+                Descriptor(fd.number, self.by_fd[pid, fd.number], bool(infos[fd.number].flags & os.O_CLOEXEC))
+                for fd in sorted(fds)
+            ),
+        )
+
+    def _description(self, pid: int, fd: Fd, info: FdInfo) -> OpenFile:
+        file = OpenFile(self, pid, fd.number, f"fd {fd.number}", f"/proc/{pid}/fd/{fd.number}")
+        file.link, file.mode, file.dev, file.ino = fd.target, fd.mode, fd.dev, fd.inode
+        file.rdev, file.nlink, file.size = fd.rdev, fd.nlink, fd.size
+        file.pos, file.flags = info.pos, info.flags & ~_NOT_STATUS
+        file.lines = list(info.rest)
+        file.info = {k: v.strip() for k, _, v in (line.partition(":") for line in info.rest)}
+        self.inodes.add(fd.inode)
+        self.found.append(file)
+        return file
+
+    def add_link(self, pid: int, name: str, flags: int) -> int:
+        """The number of the description that stands for ``cwd``, ``root`` or ``exe``; -1 where there is none."""
+        path = f"/proc/{pid}/{name}"
+        try:
+            st = os.stat(path)
+            link = os.readlink(path)
+        except (FileNotFoundError, ProcessLookupError):
+            return -1
+        return self._inode(pid, name, path, link, st, flags)
+
+    def add_mapping(self, pid: int, m: Mapping, writable: bool) -> int:
+        """The description that a mapping needs: for writing only where it is shared and may be written."""
+        key = (m.dev, m.inode, m.path, writable)
+        if key not in self._inodes_mapped:
+            path = f"/proc/{pid}/map_files/{m.start:x}-{m.end:x}"
+            where = f"mapping {m.start:x}-{m.end:x}"
+            flags = os.O_RDWR if writable else os.O_RDONLY
+            self._inodes_mapped[key] = self._inode(pid, where, path, os.readlink(path), os.stat(path), flags)
+        return self._inodes_mapped[key]
+
+    def _inode(self, pid: int, where: str, path: str, link: str, st: os.stat_result, flags: int) -> int:
+        key = (st.st_dev, st.st_ino, link, flags)
+        if key not in self._inodes_mapped:
+            file = OpenFile(self, pid, -1, where, path)
+            file.link, file.mode, file.dev, file.ino = link, st.st_mode, st.st_dev, st.st_ino
+            file.rdev, file.nlink, file.size, file.flags = st.st_rdev, st.st_nlink, st.st_size, flags
+            self.found.append(file)
+            self._inodes_mapped[key] = file.number
+        return self._inodes_mapped[key]
+
+    def read(self, dump: DumpSide, blockers: list[Blocker]) -> tuple[File, ...]:
+        """The frozen rows of all descriptions; what cannot be kept is added to ``blockers``."""
+        rows = []
+        for f in self.found:
+            try:
+                name, kind = registry.claim_file(f)
+                rows.append(File(f.number, name, f.flags, f.pos, f.owner(), kind.read(f, dump)))
+            except Blocker as b:
+                blockers.append(b)
+            finally:
+                f.close()
+        return tuple(rows)
+
+    def close(self) -> None:
+        """Close every descriptor that was opened to look."""
+        for f in self.found:
+            f.close()
+        for fd in self._pidfds.values():
+            os.close(fd)
+        self._pidfds.clear()
+
+
+def _descriptions(holders: list[tuple[int, Fd, FdInfo]]) -> list[list[tuple[int, Fd, FdInfo]]]:
+    if len(holders) == 1:
+        return [holders]
+    ordered = sorted(holders, key=cmp_to_key(_compare))
+    groups = [[ordered[0]]]
+    for holder in ordered[1:]:
+        if _compare(groups[-1][0], holder) == 0:
+            groups[-1].append(holder)
+        else:
+            groups.append([holder])
+    # in the order of the first holder, so that numbers do not depend on kernel addresses
+    place = {id(h): i for i, h in enumerate(holders)}
+    for group in groups:
+        group.sort(key=lambda h: place[id(h)])
+    return sorted(groups, key=lambda g: place[id(g[0])])
+
+
+def _compare(a: tuple[int, Fd, FdInfo], b: tuple[int, Fd, FdInfo]) -> int:
+    """kcmp(2): 0 the same, 1 less, 2 greater (an order that lasts while both exist)."""
+    answer = libc.syscall(x86_64.kcmp, a[0], b[0], _KCMP_FILE, a[1].number, b[1].number)
+    return (0, -1, 1)[answer]

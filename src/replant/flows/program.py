@@ -1,0 +1,259 @@
+"""From a model to a program: what the restorer opens, what each process and each thread does, in which order.
+
+Nothing here runs a call. The tree itself (who forks whom) is derived by `replant.derive`; the order of the kinds inside
+a thread by `replant.resources.order`; what a kind needs comes from its module.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+
+from replant.abi import mman, x86_64
+from replant.abi.call import Track
+from replant.execute.clone import CLONE_THREAD, clone_args
+from replant.execute.landing import Registers
+from replant.pages.copy import fill_calls
+from replant.resources import advice, order, registry
+from replant.tracee import blob
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from replant.abi.call import Slot
+    from replant.model.frozen import Frozen
+    from replant.model.tree import Extent, File, Model, Task, Vma
+    from replant.pages.store import PageReader
+    from replant.policy import Policy
+
+_F_DUPFD, _F_SETFL, _F_SETOWN_EX, _F_SETSIG = 0, 4, 15, 10
+_O_PATH = 0o10000000
+_SETTABLE = os.O_APPEND | os.O_NONBLOCK | 0o20000 | os.O_DIRECT | os.O_NOATIME
+_ALL_DESCRIPTORS = 0xFFFFFFFF
+_NONE: dict[str, Frozen] = {}
+
+
+class Program:
+    """The restore of ``model``, built piece by piece; also the `RestoreSide` that kinds are given.
+
+    ``place`` puts bytes where stubs can read them and gives the address; ``parked`` is where the seed's vDSO waits.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        pages: PageReader,
+        policy: Policy,
+        place: Callable[[bytes], int],
+        parked: int,
+    ) -> None:
+        self.model = model
+        self.reader = pages
+        self.place = place
+        self.parked = parked
+        self.tasks = {t.pid: t for t in model.tasks}
+        self.mms = {m.pid: m for m in model.mms}
+        self.tables = {t.pid: t for t in model.tables}
+        self.restorer = Track("replant")
+        self.outside = Track("replant")
+        self.lowest = 1 + max((d.fd for t in model.tables for d in t.entries), default=2)
+        self.fds: dict[int, Slot] = {}
+        self.pages = self._raised(pages.fd)
+        self._policy = policy
+        self._holders = {d.file: (t.pid, d.fd) for t in reversed(model.tables) for d in reversed(t.entries)}
+        self._late = order.late(registry.steps())
+        self._states: dict[int, dict[str, Frozen]] = {}
+        for a in model.attributes:
+            self._states.setdefault(a.tid, {})[a.kind] = a.state
+
+    # what kinds may ask
+
+    def load(self, extent: Extent) -> bytes:
+        """Bytes of the page store."""
+        return self.reader.load(extent)
+
+    def policy(self, option: str) -> str:
+        """The user's choice for an option, ``""`` for the default."""
+        return self._policy.choice(option)
+
+    def elapsed(self) -> int:
+        """Nanoseconds since the freeze, 0 when the clock has gone back."""
+        return max(0, time.monotonic_ns() - self.model.clock)
+
+    def holder(self, number: int) -> tuple[int, int] | None:
+        """The first process that holds a description, and its descriptor."""
+        return self._holders.get(number)
+
+    def fd(self, number: int) -> Slot:
+        """The descriptor that the restorer and all stubs have of a description until the end."""
+        return self.fds[number]
+
+    def exe_fd(self, tid: int) -> int:
+        """The descriptor of the executable of process ``tid``: a number, known once the restorer has opened it."""
+        slot, answers = self.fds[self.tasks[tid].exe], self.restorer.answers
+        return answers[slot.index].ret if answers else -1
+
+    def state(self, kind: str, tid: int) -> Frozen | None:
+        """The State of an attribute of a thread."""
+        return self._states.get(tid, {}).get(kind)
+
+    # the restorer
+
+    def open_files(self) -> Track:
+        """Every file description is opened by the restorer, before the seed exists: descriptors are inherited."""
+        for kind_name, files in _grouped(self.model.files):
+            kind = registry.file_kind(kind_name)
+            assert kind is not None  # the codec has resolved every kind
+            slots = kind.make(files, self.restorer, self)
+            for file, slot in zip(files, slots, strict=True):
+                self.fds[file.number] = self._described(file, slot, getattr(kind, "SEEKABLE", True))
+        return self.restorer
+
+    def _described(self, file: File, slot: Slot | int, seekable: bool) -> Slot:
+        raised = self._raised(slot)
+        on = self.restorer
+        on.call(x86_64.close, slot, why="raised")
+        if not file.flags & _O_PATH:
+            if file.flags & _SETTABLE:
+                on.call(x86_64.fcntl, raised, _F_SETFL, file.flags & _SETTABLE, why="status flags")
+            if seekable and file.pos:
+                on.call(x86_64.lseek, raised, file.pos, os.SEEK_SET, why="offset")
+        if file.owner:
+            o = file.owner
+            late = self.outside
+            late.call(x86_64.fcntl, raised, _F_SETOWN_EX, struct.pack("<ii", o.type, o.pid), why="owner of signals")
+            late.call(x86_64.fcntl, raised, _F_SETSIG, o.signal, why="signal of the owner")
+        return raised
+
+    def _raised(self, fd: Slot | int) -> Slot:
+        return self.restorer.call(
+            x86_64.fcntl, fd, _F_DUPFD, self.lowest, why="above every descriptor of the tree; inherited by it"
+        )
+
+    # the processes
+
+    def process(self, pid: int) -> Track:
+        """What a living process does: memory, descriptors, attributes, threads."""
+        on = Track(str(pid))
+        task = self.tasks[pid]
+        alone = len(task.threads) == 1
+        own = {"memory": self._memory, "descriptors": self._descriptors, "threads": self._threads}
+        for name in registry.steps():
+            if name in own:
+                own[name](task, on)
+            elif alone or name not in self._late:
+                self._attribute(name, pid, on)
+        self._xstate(pid, on)
+        on.call(x86_64.close_range, self.lowest, _ALL_DESCRIPTORS, 0, why="descriptors of the restore")
+        return on
+
+    def thread(self, tid: int) -> Track:
+        """What a thread other than the first does."""
+        on = Track(str(tid))
+        for name in registry.steps():
+            if name not in self._late:
+                self._attribute(name, tid, on)
+        self._xstate(tid, on)
+        return on
+
+    def late(self, tid: int) -> Track:
+        """What a thread of a process with several does when all of them have done the rest."""
+        on = Track(str(tid))
+        for name in registry.steps():
+            if name in self._late:
+                self._attribute(name, tid, on)
+        return on
+
+    def registers(self, tid: int) -> Registers:
+        """What a thread lands with."""
+        state: Any = self.state("registers", tid)
+        return Registers(tid, state.gprs, state.sigmask)
+
+    def _xstate(self, tid: int, on: Track) -> None:
+        """Vector and other extended registers, by the one instruction that is faster than PTRACE_SETREGSET."""
+        state: Any = self.state("registers", tid)
+        # bytes 464..471 of a ptrace XSAVE area: the components that it has room for (linux: struct fpx_sw_bytes' place)
+        components = int.from_bytes(state.xstate[464:472], "little")
+        on.call(blob.XRSTOR, self.place(state.xstate), components, why="extended state")
+
+    def _attribute(self, name: str, tid: int, on: Track) -> None:
+        state = self._states.get(tid, _NONE).get(name)
+        if state is not None:
+            registry.task_kinds()[name].make(state, tid, on, self)
+
+    def _threads(self, task: Task, on: Track) -> None:
+        for tid in task.threads[1:]:
+            on.call(x86_64.clone3, clone_args(tid, CLONE_THREAD, 0, self.place), 88, why=f"thread {tid}")
+
+    def attributes_outside(self) -> Track:
+        """What the restorer writes about tasks that exist: files of /proc, owners of signals."""
+        for tid, states in self._states.items():
+            for name, state in states.items():
+                make = getattr(registry.task_kinds()[name], "make_outside", None)
+                if make is not None:
+                    make(state, tid, self.outside, self)
+        return self.outside
+
+    def _memory(self, task: Task, on: Track) -> None:
+        mm = self.mms[task.pid]
+        starts = [start for start, _, _ in struct.iter_unpack("<QQQ", mm.runs)]
+        shut: list[Vma] = []
+        parked = self.parked
+        for vma, filled in _with_pages(mm.vmas, starts):
+            prot = vma.prot
+            if filled and not prot & mman.PROT_WRITE:
+                prot |= mman.PROT_WRITE
+                shut.append(vma)
+            fd: Slot | int = self.fds[vma.file] if vma.file >= 0 else -1
+            if vma.kind == "vdso":
+                fd, parked = parked, parked + vma.end - vma.start
+            registry.map_kind(vma.kind).make(vma, fd, prot, on, self)
+        on.calls.extend(fill_calls(mm.runs, self.pages, mm.vmas))
+        for vma in shut:
+            on.call(x86_64.mprotect, vma.start, vma.end - vma.start, vma.prot, why="protection, pages being there")
+        for vma in mm.vmas:
+            if vma.flags:
+                advice.apply(vma, on)
+
+    def _descriptors(self, task: Task, on: Track) -> None:
+        table = self.tables[task.pid]
+        for d in table.entries:
+            on.call(x86_64.dup3, self.fds[d.file], d.fd, os.O_CLOEXEC if d.cloexec else 0, why="descriptor")
+        for d in table.entries:
+            if self._holders[d.file] == (table.pid, d.fd):
+                file = self.model.files[d.file]
+                attach = getattr(registry.file_kind(file.kind), "attach", None)
+                if attach is not None:
+                    attach(file, d.fd, on, self)
+        if task.root >= 0:
+            on.call(x86_64.fchdir, self.fd(task.root), why="root")
+            on.call(x86_64.chroot, b".\0", why="root")
+        on.call(x86_64.fchdir, self.fd(task.cwd), why="current directory")
+
+
+def _with_pages(vmas: Sequence[Vma], starts: Sequence[int]) -> Iterable[tuple[Vma, bool]]:
+    """Each mapping, and whether a run of saved pages lies in it; both are in order of address."""
+    at, count = 0, len(starts)
+    for vma in vmas:
+        first = at
+        while at < count and starts[at] < vma.end:
+            at += 1
+        yield vma, at > first
+
+
+def _grouped(files: Sequence[File]) -> Iterable[tuple[str, list[File]]]:
+    """Files that must be made in one go stand together."""
+    groups: dict[object, list[File]] = {}
+    for file in files:
+        group = getattr(registry.file_kind(file.kind), "group", None)
+        key = (file.kind, group(file)) if group is not None else file.number
+        groups.setdefault(key, []).append(file)
+    return [(members[0].kind, members) for members in groups.values()]
+
+
+def alive(model: Model) -> list[Task]:
+    """The tasks that are not zombies, parents first."""
+    return [t for t in model.tasks if t.state != "Z"]

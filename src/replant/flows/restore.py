@@ -1,0 +1,164 @@
+"""The restore: read and check the image, compare with the host, derive, open what is needed, seed, run, land, release.
+
+Whatever fails, everything made is undone. All problems of the host are told at once, before anything is made.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from functools import partial
+
+from replant.errors import Blocker, Refused
+from replant.execute import landing, worker
+from replant.execute.arena import Arena, find_hole
+from replant.execute.local import Restorer
+from replant.execute.seed import SEED_RANGE, Seed
+from replant.execute.stubs import Stubs
+from replant.execute.vdso import Vdso
+from replant.flows import tree
+from replant.flows.program import Program, alive
+from replant.image.container import open_image
+from replant.model.frozen import Frozen
+from replant.pages.store import PageReader
+from replant.policy import DEFAULT
+from replant.resources import registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from replant.image.container import Image
+    from replant.model.tree import Model
+    from replant.policy import Policy
+
+_ARENA = 1 << 30  # sparse: only what is used takes memory
+_GAP = 1 << 20
+
+
+class RestoreReport(Frozen):
+    """What a restore did; the time in milliseconds."""
+
+    root_pid: int
+    tasks: int
+    total_ms: float
+    pids: tuple[int, ...]
+
+
+def restore(
+    image: str,
+    *,
+    detach: bool = True,
+    stop: bool = False,
+    pidfile: str | None = None,
+    policy: Policy = DEFAULT,
+) -> RestoreReport:
+    """Make the tree of ``image`` again, with the same pids; returns once all its tasks run.
+
+    The tree belongs to init, or to the nearest process that called PR_SET_CHILD_SUBREAPER: a caller that wants to wait
+    for the root (``detach=False`` of the command) makes itself one before.
+
+    :raises Refused: it cannot be restored here; all blockers are listed, nothing was made.
+    :raises ReplantError: the restore failed; everything made is undone.
+    """
+    began = time.perf_counter_ns()
+    opened = open_image(image)
+    try:
+        model = opened.model(registry.state_class)
+        _check(model)
+        worker.run(lambda: _make(opened, model, stop, policy))
+    finally:
+        opened.close()
+    if pidfile:
+        _write_pidfile(pidfile, model.root)
+    pids = tuple(t.pid for t in model.tasks)
+    return RestoreReport(model.root, len(pids), (time.perf_counter_ns() - began) / 1e6, pids)
+
+
+def blockers(model: Model) -> list[Blocker]:
+    """Everything that stands against restoring the tree on this host: pids taken, files changed or missing, …"""
+    found = [
+        Blocker(
+            f"the pid {tid} is taken",
+            code="pid-taken",
+            pid=tid,
+            resource=f"pid {tid}",
+            hint="wait until that process has ended, or restore with --new-pids",
+        )
+        for t in model.tasks
+        for tid in t.threads or (t.pid,)
+        if os.path.exists(f"/proc/{tid}")
+    ]
+    checks: list[Callable[[], None]] = []
+    for file in model.files:
+        check = getattr(registry.file_kind(file.kind), "check", None)
+        if check is not None:
+            checks.append(partial(check, file))
+    for a in model.attributes:
+        check = getattr(registry.task_kinds()[a.kind], "check", None)
+        if check is not None:
+            checks.append(partial(check, a.state, a.tid))
+    for each in checks:
+        try:
+            each()
+        except Blocker as b:
+            found.append(b)
+    return found
+
+
+def _check(model: Model) -> None:
+    found = blockers(model)
+    if found:
+        raise Refused(f"the tree of {model.root} cannot be restored here", found)
+
+
+def _write_pidfile(path: str, pid: int) -> None:
+    with open(path, "w") as f:
+        f.write(f"{pid}\n")
+
+
+def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, object]:
+    """In the worker: everything from the first descriptor to the last detach."""
+    gc.disable()
+    vdso = Vdso()
+    address = find_hole([(v.start, v.end) for m in model.mms for v in m.vmas] + [SEED_RANGE], _ARENA + _GAP + vdso.size)
+    arena = Arena(address, _ARENA)
+    restorer, stubs = Restorer(), Stubs(arena)
+    program = Program(model, PageReader(image.pages_fd), policy, arena.place, address + _ARENA + _GAP)
+    try:
+        restorer.run(program.open_files())
+        seed = Seed()
+        stubs.adopt(seed.pid)
+        seed.enter(arena)
+        stubs.run(seed.pid, seed.strip(program.parked, program.lowest))
+        tree.grow(program, stubs, seed.pid)
+        _fill(program, stubs)
+        restorer.run(program.attributes_outside())
+        landing.land(alive(model), program.registers, lambda pid: vdso.instruction(program.mms[pid]), arena)
+        stubs.end(seed.pid)
+        worker.commit()
+        landing.release(alive(model), stop)
+    except BaseException:
+        landing.kill(stubs.alive)
+        restorer.undo()
+        raise
+    return {}
+
+
+def _fill(program: Program, stubs: Stubs) -> None:
+    """Every process and every thread runs its part; they work while the next is being built."""
+    stubs.born = lambda tid: stubs.start(tid, program.thread(tid))
+    tasks = alive(program.model)
+    for task in tasks:
+        for tid in task.threads[1:]:
+            stubs.expect(tid)
+        stubs.start(task.pid, program.process(task.pid))
+        stubs.poll()
+    stubs.settle()
+    for task in tasks:
+        for tid in task.threads if len(task.threads) > 1 else ():
+            track = program.late(tid)
+            if track.calls:
+                stubs.start(tid, track)
+    stubs.settle()

@@ -1,0 +1,172 @@
+"""The tree of processes: derived from the model, then grown by stubs, actor by actor.
+
+`replant.derive` knows which forks, sessions, groups and helpers lead to the tree; here its operations become system
+calls. All that an actor can do without waiting for another is one batch, and the batches of a round run side by side.
+"""
+
+from __future__ import annotations
+
+import os
+
+from replant import derive
+from replant.abi import x86_64
+from replant.abi.call import Track
+from replant.errors import Blocker, Refused
+from replant.execute.clone import CLONE_PARENT, CLONE_PTRACE, clone_args
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from replant.derive import Derivation
+    from replant.execute.stubs import Stubs
+    from replant.flows.program import Program
+    from replant.model.tree import Model, Task
+
+_OUTSIDE = 0  # what numbers outside of the tree are in a model: the parent of the root, its group and session
+_PR_SET_CHILD_SUBREAPER = 36
+_WALL = 0x40000000
+_SIG_SETMASK = 2
+_RLIMIT_CORE = 4
+
+
+class _Taken:
+    """The pids that no helper can have."""
+
+    def __contains__(self, pid: object) -> bool:
+        return os.path.exists(f"/proc/{pid}")
+
+
+def derive_tree(model: Model) -> Derivation:
+    """The derivation of a model's process tree, simulated.
+
+    :raises Refused: no sequence of system calls leads to it; the core of the problem is told.
+    """
+    outside = derive.Outside(_OUTSIDE, _OUTSIDE, _OUTSIDE)
+    found = derive.process_tree(model.tasks, outside=outside, avoid=_Taken())
+    if not found.ok:
+        hint = "end the processes named, or dump a smaller tree"
+        raise Refused(
+            f"the process tree of {model.root} cannot be built",
+            [Blocker(found.why, code="tree", pid=pid, resource=f"pid {pid}", hint=hint) for pid in found.core or [0]],
+        )
+    return found
+
+
+class Growth:
+    """The operations of a derivation as calls of their actors."""
+
+    def __init__(self, model: Model, seed: int, place: Callable[[bytes], int]) -> None:
+        self.derivation = derive_tree(model)
+        self._ops: list[Any] = self.derivation.ops
+        self._tasks = {t.pid: t for t in model.tasks}
+        self._seed = seed
+        self._place = place
+
+    def rounds(self) -> Iterator[dict[int, list[int]]]:
+        """Indices of operations by actor: what can be done side by side, round after round."""
+        ops, needs = self._ops, self.derivation.dependencies()
+        done: set[int] = set()
+        waiting: dict[int, list[int]] = {}
+        for index, op in enumerate(ops):
+            waiting.setdefault(op[0], []).append(index)
+        while waiting:
+            ready = {actor: batch for actor, queue in waiting.items() if (batch := _prefix(queue, needs, done))}
+            for actor, batch in ready.items():
+                done.update(batch)
+                waiting[actor] = waiting[actor][len(batch) :]
+            waiting = {actor: queue for actor, queue in waiting.items() if queue}
+            yield ready
+
+    def track(self, actor: int, batch: Iterable[int]) -> Track:
+        """The calls of one batch."""
+        on = Track(str(actor or self._seed))
+        for index in batch:
+            op = self._ops[index]
+            getattr(self, f"_{op[1]}")(on, *op)
+        return on
+
+    def born(self, batch: Iterable[int]) -> list[int]:
+        """The pids to which a batch gives birth."""
+        ops = self._ops
+        return [ops[i][2] for i in batch if ops[i][1].startswith("fork")]
+
+    def dies(self, batch: Iterable[int]) -> bool:
+        """Whether a batch ends its actor."""
+        return any(self._ops[i][1] == "exit" for i in batch)
+
+    # one operation of the derivation each
+
+    def _fork(self, on: Track, actor: int, _: str, pid: int) -> None:
+        flags, signal = CLONE_PTRACE, self._exit_signal(pid)
+        if actor == _OUTSIDE:  # the seed stands in for the restorer, and its child is the restorer's
+            flags, signal = flags | CLONE_PARENT, 0
+        on.call(x86_64.clone3, clone_args(pid, flags, signal, self._place), 88, why=f"process {pid}")
+
+    def _fork_sibling(self, on: Track, actor: int, _: str, pid: int) -> None:
+        on.call(x86_64.clone3, clone_args(pid, CLONE_PTRACE | CLONE_PARENT, 0, self._place), 88, why=f"sibling {pid}")
+
+    def _exit_signal(self, pid: int) -> int:
+        """A helper ends without a word."""
+        task = self._tasks.get(pid)
+        return max(task.exit_signal, 0) if task else 0
+
+    def _setsid(self, on: Track, actor: int, _: str) -> None:
+        on.call(x86_64.setsid, why="a session of its own")
+
+    def _setpgid(self, on: Track, actor: int, _: str, pid: int, pgid: int) -> None:
+        on.call(x86_64.setpgid, pid, pgid, why=f"group {pgid}")
+
+    def _subreaper(self, on: Track, actor: int, _: str, on_or_off: int) -> None:
+        on.call(x86_64.prctl, _PR_SET_CHILD_SUBREAPER, on_or_off, 0, 0, 0, why="who gets orphans")
+
+    def _wait(self, on: Track, actor: int, _: str, pid: int) -> None:
+        on.call(x86_64.wait4, pid, 0, _WALL, 0, why=f"helper {pid} is gone")
+
+    def _exit(self, on: Track, actor: int, _: str, code: int) -> None:
+        task = self._tasks.get(actor)
+        _end(on, task) if task else on.call(x86_64.exit_group, code, why="the helper has done its work")
+
+
+def _end(on: Track, task: Task) -> None:
+    """Die as the task died: with its exit code, or by its signal, without leaving a core."""
+    if task.exit_code & 0x7F:
+        on.call(x86_64.setrlimit, _RLIMIT_CORE, bytes(16), why="no core")
+        on.call(x86_64.rt_sigprocmask, _SIG_SETMASK, bytes(8), 0, 8, why="open to the signal")
+        on.call(x86_64.kill, task.pid, task.exit_code & 0x7F, why="dead by this signal")
+    on.call(x86_64.exit_group, task.exit_code >> 8, why="dead with this exit code")
+
+
+def _prefix(queue: list[int], needs: list[list[int]], done: set[int]) -> list[int]:
+    batch: list[int] = []
+    mine: set[int] = set()
+    for index in queue:
+        if not all(n in done or n in mine for n in needs[index]):
+            break
+        batch.append(index)
+        mine.add(index)
+    return batch
+
+
+def grow(program: Program, stubs: Stubs, seed: int) -> None:
+    """Make every process of the tree, in its session and group, dead ones dead."""
+    growth = Growth(program.model, seed, program.place)
+    for ready in growth.rounds():
+        for actor, batch in ready.items():
+            for pid in growth.born(batch):
+                stubs.expect(pid)
+            if growth.dies(batch):
+                stubs.expect_end(actor)
+            stubs.start(actor or seed, growth.track(actor, batch))
+        stubs.settle()
+
+
+def describe(model: Model, place: Callable[[bytes], int]) -> Iterable[tuple[str, int, str, str]]:
+    """The operations for a reader: actor, number, call, reason."""
+    from replant.flows.plan import render
+
+    growth = Growth(model, _OUTSIDE, place)
+    for index, op in enumerate(growth._ops):
+        for call in growth.track(op[0], [index]).calls:
+            yield str(op[0] or "seed"), index, render(call), call.why

@@ -1,0 +1,28 @@
+"""Private anonymous memory: heap, stacks, malloc areas; areas that grow down included (mmap(2))."""
+
+from __future__ import annotations
+
+from replant.abi import mman, x86_64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from replant.abi.call import Slot, Track
+    from replant.model.tree import Vma
+    from replant.resources.protocol import RestoreSide
+
+VERSION = 1
+
+_FIXED = mman.MAP_PRIVATE | mman.MAP_ANONYMOUS | mman.MAP_FIXED_NOREPLACE
+_CHOICES = (("gd", mman.MAP_GROWSDOWN), ("nr", mman.MAP_NORESERVE))
+
+
+def make(vma: Vma, fd: Slot | int, prot: int, on: Track, restore: RestoreSide) -> None:
+    """Map it where it was. NORESERVE shows only while overcommit is not strict, as it did before."""
+    how = _FIXED
+    if vma.flags:
+        for word, bit in _CHOICES:
+            if word in vma.flags:
+                how |= bit
+    if "dp" in vma.flags.split():
+        how = mman.MAP_DROPPABLE | mman.MAP_ANONYMOUS | mman.MAP_FIXED_NOREPLACE
+    on.call(x86_64.mmap, vma.start, vma.end - vma.start, prot, how, -1, 0, why="memory")

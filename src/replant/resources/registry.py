@@ -1,0 +1,170 @@
+"""Finds the module of a kind by the kernel's own name for the thing; adding a kind edits no other file.
+
+``anon_inode:[timerfd]`` is looked for in ``files/timerfd.py``, a socket in the module of its family, an attribute of
+tasks is every module of ``task/``. A thing whose module does not exist is claimed by nobody, and refused by that name.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
+
+from replant.errors import Blocker, ImageError
+from replant.resources import order
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from replant.model.frozen import Frozen
+    from replant.resources.protocol import FileFacts, FileKind, MapKind, TaskKind
+
+_O_PATH = 0o10000000
+_TTY_MAJORS = (4, 5, *range(136, 144))
+_BY_FORMAT = {S_IFDIR: "directory", S_IFBLK: "blockdev", S_IFLNK: "symlink"}
+_FAMILIES = {
+    1: "unix", 2: "inet", 10: "inet", 16: "netlink", 17: "packet", 38: "crypto", 40: "vsock", 44: "xdp",
+    29: "can", 31: "bluetooth",
+}  # fmt: skip
+_INET_TYPES = {1: "tcp", 2: "udp", 3: "raw"}
+
+_files: dict[str, FileKind | None] = {}
+_maps: dict[str, MapKind] = {}
+_tasks: dict[str, TaskKind] = {}
+_steps: dict[str, TaskKind | order.Given] = {}
+
+
+def file_name(f: FileFacts) -> str:
+    """The kernel's name for what stands behind a descriptor: the name of the module that may keep it."""
+    if f.flags & _O_PATH and f.fd >= 0:
+        return "path"
+    form = f.mode & 0o170000
+    link = f.link
+    if form == S_IFREG:
+        return _regular_name(f)
+    if form == S_IFIFO:
+        return "pipe" if link.startswith("pipe:[") else "fifo"
+    if form == S_IFCHR:
+        return "terminal" if os.major(f.rdev) in _TTY_MAJORS else "chardev"
+    if form == S_IFSOCK:
+        return _socket_name(f)
+    if link.startswith("anon_inode:"):
+        return link[11:].strip("[]").replace("-", "_")
+    return _BY_FORMAT.get(form, "unknown")
+
+
+def _regular_name(f: FileFacts) -> str:
+    link = f.link
+    if link.startswith("anon_inode:"):
+        return link[11:].strip("[]").replace("-", "_")
+    if link.startswith("/memfd:"):
+        return "memfd"
+    if link == "/dev/zero (deleted)":
+        return "shm"
+    if link.startswith("/SYSV"):
+        return "sysv_shm"
+    if link.startswith("/anon_hugepage"):
+        return "hugetlb"
+    if ":[" in link and link.endswith("]") and not link.startswith("/"):
+        return link.partition(":")[0]
+    return "regular" if f.nlink else "unlinked"
+
+
+def _socket_name(f: FileFacts) -> str:
+    import socket  # only where a socket has been seen
+
+    fd = f.grab()
+    with socket.socket(fileno=os.dup(fd)) as s:
+        domain = s.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+        name = _FAMILIES.get(domain, f"socket_{domain}")
+        if name != "inet":
+            return name
+        protocol = s.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
+        if protocol == 262:
+            return "mptcp"
+        return _INET_TYPES.get(s.type & 0xF, "inet")
+
+
+def file_kind(name: str) -> FileKind | None:
+    """The module of `replant.resources.files` of that name, None if there is none."""
+    if name not in _files:
+        _files[name] = _load(f"replant.resources.files.{name}") if name.isidentifier() else None
+    return _files[name]
+
+
+def claim_file(f: FileFacts) -> tuple[str, FileKind]:
+    """The kind that keeps this file description.
+
+    :raises Blocker: nobody claims it.
+    """
+    name = file_name(f)
+    kind = file_kind(name)
+    if kind is None or not kind.claims(f):
+        raise Blocker(
+            f"{f.where} is {f.link!r}, of kind {name}, which cannot be kept",
+            code=f"kind-{name}",
+            pid=f.pid,
+            resource=f.where,
+            hint="close it before the dump, or stop what uses it",
+        )
+    return name, kind
+
+
+def map_kind(name: str) -> MapKind:
+    """The module of `replant.resources.maps` of that name."""
+    if name not in _maps:
+        module = _load(f"replant.resources.maps.{name}") if name.isidentifier() else None
+        if module is None:
+            raise ImageError(f"there is no kind of mapping named {name!r}", code="image-kind")
+        _maps[name] = module
+    return _maps[name]
+
+
+#: what a process does besides its kinds, in the same order as they
+STEPS = {
+    "memory": order.Given(gives=("memory",), uses=("mapping", "room", "privilege")),
+    "descriptors": order.Given(gives=(), uses=("room", "privilege")),
+    "threads": order.Given(gives=("threads",), uses=("clone", "room", "privilege"), spoils=("alone",)),
+}
+
+
+def steps() -> dict[str, TaskKind | order.Given]:
+    """Every kind of `replant.resources.task` and every given step, in the order in which they can be made."""
+    if not _steps:
+        from replant.resources import task
+
+        folder = os.path.dirname(task.__file__ or "")
+        names = sorted(n[:-3] for n in os.listdir(folder) if n.endswith(".py") and not n.startswith("_"))
+        found: dict[str, TaskKind | order.Given] = {n: import_module(f"replant.resources.task.{n}") for n in names}
+        _steps.update(order.arrange({**found, **STEPS}))
+    return _steps
+
+
+def task_kinds() -> dict[str, TaskKind]:
+    """Every kind of `replant.resources.task`, in order."""
+    if not _tasks:
+        _tasks.update({n: k for n, k in steps().items() if not isinstance(k, order.Given)})
+    return _tasks
+
+
+def state_class(family: str, name: str) -> type[Frozen]:
+    """The State of a kind, for the codec; ``family`` is ``"files"`` or ``"task"``.
+
+    :raises ImageError: this version has no such kind.
+    """
+    kind = file_kind(name) if family == "files" else task_kinds().get(name)
+    if kind is None:
+        raise ImageError(
+            f"the image holds a {family} object of kind {name!r}, which this version does not know",
+            code="image-kind",
+            hint="restore it with the version that wrote it, or a newer one",
+        )
+    return kind.State
+
+
+def _load(module: str):  # type: ignore[no-untyped-def]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as e:
+        if e.name != module:
+            raise
+        return None
