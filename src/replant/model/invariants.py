@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from replant.model.tree import FdTable, File, Mm, Model, Task, Vma
 
 PAGE = 4096
+#: offset in `Mm.runs` of pages without contents, which MADV_GUARD_INSTALL made inaccessible (madvise(2))
+GUARD = (1 << 64) - PAGE
 _PID_MAX = 1 << 22  # PID_MAX_LIMIT of 64-bit kernels
 _ADDRESS_MAX = 1 << 56  # user addresses with five levels of page tables
 _FD_MAX = 1 << 31
@@ -142,7 +144,8 @@ def _runs(mm: Mm, store_size: int | None) -> Iterator[str]:
     starts, lengths, places = numbers[0::3], numbers[1::3], numbers[2::3]
     if any(map(_IN_PAGE, numbers)) or not all(lengths):
         yield f"task {mm.pid}: saved pages are no whole pages"
-    if max(map(int.__add__, places, lengths), default=0) > (_ADDRESS_MAX if store_size is None else store_size):
+    room = _ADDRESS_MAX if store_size is None else store_size
+    if any(at + length > room for at, length in zip(places, lengths, strict=True) if at != GUARD):
         yield f"task {mm.pid}: saved pages lie outside of the page store"
     if not all(map(int.__le__, map(int.__add__, starts, lengths), starts[1:])):
         yield f"task {mm.pid}: saved pages overlap, or are not in order"

@@ -5,8 +5,8 @@ As built::
     copy(pid, scan, store, ask=None, fd=-1) -> bytes        # `Mm.runs`: packed <QQQ, address, length, offset
 
 There are two ways out of a process. From outside, process_vm_readv(2) and pwrite(2) copy everything twice, but need
-nothing of the process. From inside, the process itself writes its pages to ``fd``, the store as a descriptor of its own;
-``ask`` runs calls in it. That is the faster one from `WORTH_INSIDE` bytes on. It is not for a process with a file size
+nothing of the process. From inside, the process itself writes its pages to ``fd``, the store as a descriptor of its
+own; ``ask`` runs calls in it. That is the faster one from `WORTH_INSIDE` bytes on. It is not for a process with a file size
 limit (it would get SIGXFSZ) or with a seccomp filter that forbids pwrite64.
 """
 
@@ -21,8 +21,9 @@ from replant.abi import x86_64
 from replant.abi.call import Call
 from replant.abi.libc import address, syscall_raw
 from replant.errors import ReplantError, TaskGone
+from replant.model.invariants import GUARD
 from replant.pages.fill import check_filled, fill_calls
-from replant.pages.store import GUARD, RW_MAX
+from replant.pages.store import RW_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ As built::
 
 A page counts if it is present or swapped out, belongs to no file and is not the shared page of zeros. Contents of
 shared mappings are saved with the files behind them; the vDSO is the kernel's. Runs are cut at the borders of mappings.
-``guards`` are pages that MADV_GUARD_INSTALL made inaccessible (Linux 6.13), for example below the stacks of threads with
-glibc 2.42; to the kernel they are swapped out, but they cannot be read.
+``guards`` are pages that MADV_GUARD_INSTALL made inaccessible (Linux 6.13), for example below the stacks of threads
+with glibc 2.42; to the kernel they are swapped out, but they cannot be read.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from replant.abi.pagemap import (
     pagemap_scan,
 )
 from replant.errors import ReplantError, TaskGone
+from replant.model.invariants import PAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from replant.model.tree import Vma
 
-PAGE = 4096
 _KERNELS_OWN = frozenset({"vdso"})
 _END = 1 << 64
 _STEP = 1 << 29  # bytes of memory that one read of pagemap covers
@@ -77,7 +77,10 @@ def scan(pid: int, vmas: Iterable[Vma]) -> Scan:
         raise TaskGone(pid, "its pages were counted") from None
     except OSError as e:
         raise ReplantError(
-            f"the page tables of {pid} cannot be read: {e.strerror}", code="no-permission", pid=pid
+            f"the page tables of {pid} cannot be read: {e.strerror}",
+            code="no-permission",
+            pid=pid,
+            hint="run as root, or as the user of the process",
         ) from e
     try:
         return _cut(_regions(fd, kept), kept)

@@ -21,15 +21,13 @@ import os
 
 from replant.abi.reasons import STORAGE
 from replant.errors import ImageError, ReplantError
+from replant.model.invariants import PAGE
 from replant.model.tree import Extent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = 4096
-#: offset in `Mm.runs` of pages without contents, which MADV_GUARD_INSTALL made inaccessible (madvise(2))
-GUARD = (1 << 64) - 1
 RW_MAX = 1 << 30  # below MAX_RW_COUNT, the most that one read(2) or write(2) moves
 _CHUNK = 1 << 20
 # another file system, a file that has no such operation (memfd to ext4), an old kernel
