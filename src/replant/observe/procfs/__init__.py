@@ -16,7 +16,7 @@ from .maps import Mapping, maps
 from .mounts import Mount, mountinfo
 from .stat import Stat, stat
 from .status import Status, status
-from .task import Limit, Timer, auxv, cmdline, environ, limits, oom_score_adj, timers
+from .task import Limit, Timer, auxv, cmdline, environ, limits, oom_score_adj, personality, timers
 from .tree import Node, children, pids, threads, tree
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "mountinfo",
     "namespaces",
     "oom_score_adj",
+    "personality",
     "pids",
     "root",
     "stat",

@@ -7,12 +7,12 @@ import os
 from .read import gone, task_path
 
 
-def exe(pid: int) -> str | None:
+def exe(pid: int, tid: int | None = None) -> str | None:
     """Path of the executable as the kernel prints it; ``None`` for a zombie or a kernel thread.
 
     :raises TaskGone: the task has ended and been reaped.
     """
-    return _link(pid, f"{task_path(pid)}/exe")
+    return _link(pid, f"{task_path(pid, tid)}/exe")
 
 
 def cwd(pid: int, tid: int | None = None) -> str | None:

@@ -1,4 +1,4 @@
-"""The smaller files of /proc/PID: limits, auxv, timers, command line, oom_score_adj."""
+"""The smaller files of /proc/PID: limits, auxv, timers, command line, oom_score_adj, personality."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _NAMES = (
 )
 
 
-def limits(pid: int) -> dict[str, Limit]:
+def limits(pid: int, tid: int | None = None) -> dict[str, Limit]:
     """The 16 limits by the lower-case name (``nofile``), in the order of their numbers.
 
     :raises TaskGone: the process has ended; a zombie, too, has no limits left to show.
     """
-    lines = read(pid, task_path(pid) + "/limits").splitlines()[1:]
+    lines = read(pid, task_path(pid, tid) + "/limits").splitlines()[1:]
     # columns are fixed: "%-25s %-20s %-20s %-10s"
     pairs = [Limit(_limit(line[26:47]), _limit(line[47:68])) for line in lines]
     return dict(zip(_NAMES, pairs, strict=False))
@@ -40,12 +40,12 @@ def _limit(column: bytes) -> int:
     return INFINITY if word == b"unlimited" else int(word)
 
 
-def auxv(pid: int) -> tuple[tuple[int, int], ...]:
+def auxv(pid: int, tid: int | None = None) -> tuple[tuple[int, int], ...]:
     """The auxiliary vector as (type, value), without its AT_NULL; empty for a zombie or a kernel thread.
 
     :raises TaskGone: the task has ended and been reaped.
     """
-    data = read_memory(pid, task_path(pid) + "/auxv")
+    data = read_memory(pid, task_path(pid, tid) + "/auxv")
     return tuple([pair for pair in iter_unpack("QQ", data[: len(data) & ~15]) if pair[0]])
 
 
@@ -65,12 +65,20 @@ def environ(pid: int) -> bytes:
     return read_memory(pid, task_path(pid) + "/environ")
 
 
-def oom_score_adj(pid: int) -> int:
+def oom_score_adj(pid: int, tid: int | None = None) -> int:
     """From -1000 (never) to 1000, see proc_pid_oom_score_adj(5).
 
     :raises TaskGone: the task has ended and been reaped.
     """
-    return int(read(pid, task_path(pid) + "/oom_score_adj", 64))
+    return int(read(pid, task_path(pid, tid) + "/oom_score_adj", 64))
+
+
+def personality(pid: int, tid: int | None = None) -> int:
+    """personality(2) of the task.
+
+    :raises TaskGone: the task has ended and been reaped.
+    """
+    return int(read(pid, task_path(pid, tid) + "/personality", 64), 16)
 
 
 class Timer(Record):

@@ -1,0 +1,68 @@
+"""What decoding needs besides the columns: the caller's namespace level, texts of paths, words of VM flags."""
+
+from __future__ import annotations
+
+from ..field import MISSING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..field import Missing
+    from .layout import Layout
+    from .memory import KernelMemory
+
+# bits of vm_flags (linux/mm.h) and their words in smaps; the calibration must not contradict them. Bits of 32 and more
+# have moved between versions, and what a pkey or an architecture bit means depends: they are learnt, or not told.
+_WORDS = (
+    *("rd", "wr", "ex", "sh", "mr", "mw", "me", "ms", "gd", "um", "pf", "", "uw", "lo", "io", "sr"),
+    *("rr", "dc", "de", "lf", "ac", "nr", "ht", "sf", "", "wf", "dd", "sd", "mm", "hg", "nh", "mg"),
+)
+
+
+class Context:
+    """State of one observation."""
+
+    def __init__(self, layout: Layout, level: int) -> None:
+        self.layout = layout
+        self.level = level
+        self.texts: dict[int, str] = {}
+        self.special_ops = 0
+        self.memory: KernelMemory | None = None
+        self._words = {bit: word for bit, word in enumerate(_WORDS) if word}
+        self._keys: dict[str, dict[int, int]] = {}
+        self._names: dict[int, str] = {}
+
+    def read_texts(self, raw: dict[int, bytes]) -> None:
+        """Takes over the paths of a scan."""
+        self.texts.update({at: text.decode("utf-8", "surrogateescape") for at, text in raw.items()})
+
+    def forget(self) -> None:
+        """Begins another observation: what was at an address may be another object by now."""
+        self.texts.clear()
+        self._keys.clear()
+
+    def keys(self, kind: str) -> dict[int, int]:
+        """Addresses of one kind of object met so far, numbered; 0 is no object."""
+        return self._keys.setdefault(kind, {0: 0})
+
+    def vm_words(self, flags: int) -> str | Missing:
+        """VmFlags as smaps writes them."""
+        words = [self._words.get(bit) for bit in range(64) if flags >> bit & 1]
+        return MISSING if None in words else " ".join(filter(None, words))
+
+    def learn(self, flags: int, words: str) -> bool:
+        """Compares a mapping of ours with smaps and learns a bit that is new; False when they contradict."""
+        unknown = [bit for bit in range(64) if flags >> bit & 1 and bit not in self._words]
+        expected = words.split()
+        known = [self._words[bit] for bit in range(64) if flags >> bit & 1 and bit in self._words]
+        left = [word for word in expected if word not in known]
+        if len(unknown) == 1 and len(left) <= 1:
+            self._words[unknown[0]] = left[0] if left else ""
+            return True
+        return not (set(known) - set(expected)) and (bool(unknown) or not left)
+
+    def names(self, address: int) -> str:
+        """A string of the kernel, such as the name of a special mapping."""
+        if address not in self._names:
+            raw = self.memory.read([(address, 16)])[0] if self.memory else b""
+            self._names[address] = raw.partition(b"\0")[0].decode("ascii", "replace")
+        return self._names[address]

@@ -1,0 +1,113 @@
+"""The structures of the kernel that are read: members and their types, as far as needed, and no offsets.
+
+:mod:`.layout` asks the running kernel where each member is, so the order here means nothing and a member that a
+kernel does not have is no error. ``T *`` is a pointer, ``T name[]`` an array, ``bit`` a bit field, ``struct8`` eight
+bytes of a structure that has no name of its own. A prime tells two types apart that a member has had: ``rseq`` was a
+pointer and became a structure in Linux 6.19.
+"""
+
+from __future__ import annotations
+
+from ..record import Record
+
+OPAQUE = {"struct4": 4, "struct8": 8}
+INTS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "s8": 1, "s16": 2, "s32": 4, "s64": 8, "char": 1, "bit": 4}
+
+
+class Member(Record):
+    """A member of a kernel structure as declared: its type, and what it is of that type."""
+
+    name: str
+    type: str
+    pointer: bool
+    array: bool
+
+
+DECLARATIONS = """
+task_struct: task_struct *group_leader, task_struct *real_parent, task_struct *parent, pid *thread_pid,
+    signal_struct *signal, sighand_struct *sighand, mm_struct *mm, fs_struct *fs, files_struct *files,
+    nsproxy *nsproxy, cred *cred, cred *real_cred, u32 pid, u32 tgid, u32 __state, u32 exit_state, s32 exit_code,
+    s32 exit_signal, s32 pdeath_signal, u32 flags, u32 personality, u32 ptrace, u32 jobctl, char comm[16],
+    u64 start_time, u64 start_boottime, u64 utime, u64 stime, u64 nvcsw, u64 nivcsw, u64 atomic_flags, s32 static_prio,
+    u32 rt_priority, u32 policy, u64 timer_slack_ns, struct8 blocked, struct8 saved_sigmask, sigpending pending,
+    u64 sas_ss_sp, u64 sas_ss_size, u32 sas_ss_flags, void *set_child_tid, void *clear_child_tid, void *robust_list,
+    void *rseq, u32 rseq_len, u32 rseq_sig, rseq_data rseq', seccomp seccomp, cpumask *cpus_ptr, io_context *io_context,
+    sysv_sem sysvsem, restart_block restart_block, thread_struct thread, css_set *cgroups, bit sched_reset_on_fork,
+    bit in_execve, void *last_siginfo, void *io_uring
+k_sigaction: struct8 sa
+rseq_data: void *usrptr, u32 len, u32 sig
+signal_struct: pid *pids[], rlimit rlim[], sigpending shared_pending, tty_struct *tty, s32 oom_score_adj,
+    s32 oom_score_adj_min, s32 nr_threads, s32 group_exit_code, u32 flags, bit is_child_subreaper,
+    bit has_child_subreaper, s32 group_stop_count, hrtimer real_timer, u64 it_real_incr, cpu_itimer it[],
+    hlist_head posix_timers, struct4 next_posix_timer_id, bit timer_create_restore_ids
+hrtimer: timerqueue_node node, u8 is_queued, u8 state
+timerqueue_node: u64 expires
+cpu_itimer: u64 expires, u64 incr
+hlist_head: void *first
+sighand_struct: k_sigaction action[]
+sigpending: struct8 signal
+rlimit: u64 rlim_cur
+tty_struct: tty_driver *driver, s32 index
+tty_driver: s32 major, s32 minor_start
+pid: u32 level, upid numbers[]
+upid: s32 nr, pid_namespace *ns
+pid_namespace: ns_common ns, u32 level, task_struct *child_reaper
+ns_common: u32 inum
+nsproxy: uts_namespace *uts_ns, ipc_namespace *ipc_ns, mnt_namespace *mnt_ns, pid_namespace *pid_ns_for_children,
+    net *net_ns, time_namespace *time_ns, time_namespace *time_ns_for_children, cgroup_namespace *cgroup_ns
+uts_namespace: ns_common ns
+ipc_namespace: ns_common ns
+mnt_namespace: ns_common ns
+net: ns_common ns
+time_namespace: ns_common ns
+cgroup_namespace: ns_common ns
+user_namespace: ns_common ns
+cred: struct4 uid, struct4 euid, struct4 suid, struct4 fsuid, struct4 gid, struct4 egid, struct4 sgid, struct4 fsgid,
+    u32 securebits, struct8 cap_inheritable, struct8 cap_permitted, struct8 cap_effective,
+    struct8 cap_bset, struct8 cap_ambient, group_info *group_info, user_namespace *user_ns
+group_info: s32 ngroups, struct4 gid[]
+fs_struct: s32 umask, path pwd, path root
+path: dentry *dentry, vfsmount *mnt
+dentry: inode *d_inode
+inode: u64 i_ino, u16 i_mode, u32 i_rdev, s64 i_size, u32 i_nlink, super_block *i_sb
+super_block: u32 s_dev, u64 s_magic
+mount: vfsmount mnt, s32 mnt_id
+vfsmount: s32 mnt_flags
+mm_struct: u64 start_code, u64 end_code, u64 start_data, u64 end_data, u64 start_brk, u64 brk, u64 start_stack,
+    u64 arg_start, u64 arg_end, u64 env_start, u64 env_end, u64 total_vm, u64 locked_vm, u64 data_vm, u64 exec_vm,
+    u64 stack_vm, s32 map_count, u64 saved_auxv[], file *exe_file, u64 flags, struct8 flags', percpu_counter rss_stat[]
+percpu_counter: s64 count
+file: s64 f_pos, u32 f_flags, u32 f_mode, inode *f_inode, path f_path, void *f_op, socket *private_data
+socket: sock *sk, s16 type
+sock: sock_common __sk_common, u16 sk_protocol, u16 sk_type, s32 sk_rcvbuf, s32 sk_sndbuf, u32 sk_ino
+sock_common: u16 skc_family, u8 skc_state
+seccomp: s32 mode, struct4 filter_count, void *filter
+cpumask: u64 bits[]
+sysv_sem: void *undo_list
+restart_block: void *fn, u64 arch_data
+thread_struct: u64 fsbase, u64 gsbase
+css_set: cgroup *dfl_cgrp
+cgroup: kernfs_node *kn
+kernfs_node: u64 id
+files_struct: fdtable *fdt
+fdtable: u32 max_fds, u64 *close_on_exec
+vm_area_struct: u64 vm_start, u64 vm_end, u64 vm_flags, u64 vm_pgoff, file *vm_file, void *vm_ops,
+    vm_special_mapping *vm_private_data, void *anon_vma, mm_struct *vm_mm
+vm_special_mapping: char *name
+io_context: u16 ioprio
+"""
+
+
+def declared(text: str = DECLARATIONS) -> dict[str, dict[str, Member]]:
+    """The declarations of :mod:`.kernel`, parsed."""
+    structures = {}
+    for line in text.strip().replace(",\n", ",").splitlines():
+        name, _, members = line.partition(":")
+        structures[name] = {m.name: m for m in map(_member, members.split(","))}
+    return structures
+
+
+def _member(words: str) -> Member:
+    kind, name = words.split()
+    bare, bracket, _ = name.lstrip("*").partition("[")
+    return Member(bare, kind, name.startswith("*"), bool(bracket))

@@ -1,0 +1,270 @@
+"""From chains to a program: which ranges of which structures to copy, and how to unpack what arrives.
+
+A chain reads like the C expression it stands for, from one of the iterator's objects:
+
+    task->signal->rlim              an array, as bytes
+    file->f_path.mnt->(mount mnt)mnt_id   container_of: the pointer is to the member ``mnt`` of a ``mount``
+    task->thread_pid->numbers[{level}].nr an index that another column of the same record holds, ``/64`` divides it
+    task->cred->group_info->gid:128s      read as another type of the struct module than the declared one
+    task->rseq | task->rseq'.usrptr       the first of these that the running kernel has
+
+All fields of a structure are copied together where they are close: a helper call costs what 64 bytes more cost. What is
+copied stays raw in the record, pointers included (they lead to the next structures); unpacking skips the rest.
+"""
+
+from __future__ import annotations
+
+from ...abi import bpf
+from ..record import Record
+from .asm import R1, R2, R3, R4, Code
+from .kernel import Member, declared
+from .layout import Layout, Place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+GAP = 64
+_MASK = (1 << 64) - 1
+_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "s8": "b", "s16": "h", "s32": "i", "s64": "q", "bit": "I"}
+_BY_SIZE = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "b": 1, "h": 2, "i": 4, "q": 8}
+
+
+class Absent(Exception):
+    """The running kernel has no such member."""
+
+
+class Leaf(Record):
+    """A value: where it is inside the structure of a node, its struct code and the shifts of a bit field."""
+
+    node: int
+    offset: int
+    code: str
+    shift: tuple[int, int]
+
+
+class Node:
+    """A structure to copy parts of: an object of the iterator, or what a pointer in an earlier node leads to."""
+
+    def __init__(self, parent: int, pointer: int, adjust: int, index: tuple[Leaf, int, int] | None) -> None:
+        self.parent = parent
+        self.pointer = pointer  # offset of the pointer inside the parent; for a root: the register that holds it
+        self.adjust = adjust
+        self.index = index  # column, shift to the right, stride
+        self.wanted: dict[int, int] = {}
+        self.ranges: list[tuple[int, int, int]] = []  # offset in the structure, size, position in the record
+
+    def position(self, offset: int) -> int:
+        """Where in the record the byte at ``offset`` of the structure arrives."""
+        for start, size, at in self.ranges:
+            if start <= offset < start + size:
+                return at + offset - start
+        raise KeyError(offset)
+
+
+class Plan:
+    """The columns to read, laid out in a record of ``size`` bytes; ``format`` unpacks it to one value a leaf."""
+
+    def __init__(
+        self, layout: Layout, roots: Mapping[str, tuple[str, int]], level: int, before: Mapping[str, str]
+    ) -> None:
+        """``before`` the rest stand values that the program stores by itself, by name and struct code."""
+        self.layout = layout
+        self.level = level
+        self.structures = declared()
+        self.nodes: list[Node] = []
+        self.roots: dict[str, tuple[str, int]] = {}
+        self.keys: dict[tuple[int, int, int, object], int] = {}
+        self.columns: dict[str, Leaf] = {}
+        self.first = 0
+        for name, code in before.items():
+            self.columns[name] = Leaf(-1, self.first, code, (0, 0))
+            self.first += size_of(code)
+        for word, (structure, register) in roots.items():
+            self.nodes.append(Node(-1, register, 0, None))
+            self.roots[word] = (structure, len(self.nodes) - 1)
+
+    def add(self, name: str, chain: str) -> bool:
+        """Adds a column; False when the running kernel has none of the alternatives."""
+        if name in self.columns:
+            return True
+        for alternative in chain.split(" | "):
+            try:
+                self.columns[name] = self._walk(alternative)
+            except Absent:
+                continue
+            return True
+        return False
+
+    def _walk(self, chain: str) -> Leaf:
+        path, _, code = chain.partition(":")
+        word, *steps = path.replace("->", "\0>").replace(".", "\0.").split("\0")
+        structure, node = self.roots[word]
+        walk = _Walk(self, node, structure)
+        for step in steps:
+            walk.step(step)
+        leaf = walk.leaf(code)
+        self._want(leaf)
+        return leaf
+
+    def _want(self, leaf: Leaf) -> None:
+        wanted = self.nodes[leaf.node].wanted
+        wanted[leaf.offset] = max(wanted.get(leaf.offset, 0), size_of(leaf.code))
+
+    def child(
+        self, parent: int, pointer: int, adjust: int, index: tuple[Leaf, int, int] | None, *, apart: bool = False
+    ) -> int:
+        """The node behind a pointer, made when it is first needed; ``apart`` is one of its own for the same pointer."""
+        key = (parent, pointer, adjust, (index, apart))
+        if key not in self.keys:
+            self._want(Leaf(parent, pointer, "Q", (0, 0)))
+            self.nodes.append(Node(parent, pointer, adjust, index))
+            self.keys[key] = len(self.nodes) - 1
+        return self.keys[key]
+
+    def place(self) -> None:
+        """Lays the record out, once all columns have been added."""
+        at = self.first
+        for node in self.nodes:
+            for start, end in _coalesced(node.wanted):
+                node.ranges.append((start, end - start, at))
+                at += (end - start + 7) & ~7
+        self.size = at
+        places = {(self.position(leaf), leaf.code) for leaf in self.columns.values()}
+        self.order = {place: number for number, place in enumerate(sorted(places))}
+        self.format = self._format()
+
+    def position(self, leaf: Leaf) -> int:
+        """Where in the record a value is."""
+        return leaf.offset if leaf.node < 0 else self.nodes[leaf.node].position(leaf.offset)
+
+    def _format(self) -> str:
+        words, at = ["="], 0
+        for position, code in self.order:
+            words.append(f"{position - at}x{code}")
+            at = position + size_of(code)
+        return "".join([*words, f"{self.size - at}x"])
+
+    def column(self, name: str, unpacked: Sequence[Sequence[int]]) -> Sequence[int]:
+        """One column of the unpacked and transposed records, bit fields shifted out of their words."""
+        leaf = self.columns[name]
+        values = unpacked[self.order[self.position(leaf), leaf.code]]
+        left, right = leaf.shift
+        return [(value << left & _MASK) >> right for value in values] if right else values
+
+    def emit(self, code: Code, record: int) -> None:
+        """Writes the instructions that fill the record at the address in register ``record``."""
+        for node in self.nodes:
+            for start, size, at in node.ranges:
+                self._address(code, node, record)
+                code.add(R3, node.adjust + start)
+                code.mov(R1, record)
+                code.add(R1, at)
+                code.set(R2, size)
+                code.call(bpf.FUNC_PROBE_READ_KERNEL)
+
+    def _address(self, code: Code, node: Node, record: int) -> None:
+        if node.parent < 0:
+            code.mov(R3, node.pointer)
+            return
+        code.load(8, R3, record, self.nodes[node.parent].position(node.pointer))
+        if node.index:
+            leaf, shift, stride = node.index
+            code.load(4, R4, record, self.position(leaf))
+            code.op(bpf.RSH_K, R4, imm=shift)
+            code.op(bpf.MUL_K, R4, imm=stride)
+            code.op(bpf.ADD_X, R3, R4)
+
+
+class _Walk:
+    """A walk along one chain: the node and offset reached, and what is there."""
+
+    def __init__(self, plan: Plan, node: int, structure: str) -> None:
+        self.plan = plan
+        self.node = node
+        self.offset = 0
+        self.structure = structure
+        self.member: Member | None = None
+        self.place = Place(0, 0, (0, 0))
+
+    def step(self, step: str) -> None:
+        """``>member``, ``.member``, with ``(container member)`` before and ``[index]`` behind."""
+        arrow, rest = step[0] == ">", step[1:]
+        container, adjust = "", 0
+        if rest.startswith("("):
+            container, _, rest = rest[1:].partition(")")
+        if arrow and self.member:
+            if container:
+                self.structure, _, inner = container.partition(" ")
+                adjust = -self._find(self.structure, inner).offset
+            self.node = self.plan.child(self.node, self.offset, adjust, None)
+            self.offset = 0
+        name, bracket, index = rest.partition("[")
+        self.place = self._find(self.structure, name)
+        self.member = self.plan.structures[self.structure][name]
+        self.offset += self.place.offset
+        self.structure = self.member.type
+        if bracket:
+            self._index(index[:-1])
+
+    def _index(self, index: str) -> None:
+        assert self.member
+        stride = (
+            8
+            if self.member.pointer
+            else self.plan.layout.sizes.get(self.member.type) or _SIZES[_CODES[self.member.type]]
+        )
+        self.place = Place(0, 8 if self.member.pointer else self.place.size, (0, 0))
+        if not index.startswith("{"):
+            self.offset += stride * (self.plan.level if index == "L" else int(index))
+            return
+        column, _, divide = index[1:].partition("}")
+        leaf = self.plan.columns[column]
+        # the array is a node of its own: its base is in the same structure, or behind a pointer to its elements
+        if self.member.array:
+            parent = self.plan.nodes[self.node]
+            self.node = self.plan.child(parent.parent, parent.pointer, parent.adjust + self.offset, (leaf, 0, stride))
+        else:
+            self.node = self.plan.child(self.node, self.offset, 0, (leaf, 6 if divide == "/64" else 0, stride))
+        self.offset = 0
+
+    def _find(self, structure: str, member: str) -> Place:
+        place = self.plan.layout.places.get((structure, member))
+        if place is None:
+            raise Absent(f"{structure}.{member}")
+        return place
+
+    def leaf(self, code: str) -> Leaf:
+        """What the walk has come to, as a value."""
+        assert self.member
+        if code:
+            # values that overlap others cannot be unpacked by one format: they are copied once more
+            node = self.plan.nodes[self.node]
+            self.node = self.plan.child(node.parent, node.pointer, node.adjust, node.index, apart=True)
+        else:
+            if self.member.pointer:
+                code = "Q"
+            elif self.member.array:
+                code = f"{self.place.size}s"
+            else:
+                signed = self.member.type[0] == "s" and self.member.type in _CODES
+                code = _BY_SIZE[self.place.size]
+                code = code.lower() if signed else code
+        return Leaf(self.node, self.offset, code, self.place.shift)
+
+
+def size_of(code: str) -> int:
+    """Bytes of a struct code: one letter, or ``Ns``."""
+    return int(code[:-1]) if code[-1] == "s" else _SIZES[code]
+
+
+def _coalesced(wanted: Mapping[int, int]) -> Iterable[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    for offset in sorted(wanted):
+        end = offset + wanted[offset]
+        if ranges and offset - ranges[-1][1] <= GAP:
+            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+        else:
+            ranges.append((offset, end))
+    return ranges

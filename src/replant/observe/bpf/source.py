@@ -1,0 +1,139 @@
+"""Facts from BPF iterators: tables of tasks, mappings and files of the caller's pid namespace."""
+
+from __future__ import annotations
+
+import os
+
+from ...errors import ReplantError
+from .. import procfs
+from ..facts import File, Task, Vma
+from ..field import MISSING, fields_of
+from ..record import Record
+from . import cache
+from .context import Context
+from .iterate import CWD, EXE, FILE, ROOT, TASK, VMA, Filter, Iterator, Kind
+from .memory import KernelMemory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..field import Field
+
+_KINDS: dict[type[Record], Kind] = {Task: TASK, Vma: VMA, File: FILE}
+_PATHS = {"exe": EXE, "cwd": CWD, "root": ROOT}
+_LEVEL = "task->thread_pid->level"
+
+
+class Unavailable(ReplantError):
+    """BPF cannot be used here; says why."""
+
+
+class Place(Record):
+    """Where a process is in the tree, and its number in the initial pid namespace, by which programs filter."""
+
+    pid: int
+    ppid: int
+    start_ns: int
+    tgid: int
+
+
+class BpfSource:
+    """Loads programs as they are needed and keeps them; one object serves many observations."""
+
+    name = "bpf"
+
+    def __init__(self) -> None:
+        """Asks the kernel for its layout.
+
+        :raises Unavailable: no right to load programs, no BTF, or the kernel is locked down.
+        """
+        try:
+            self.layout = cache.layout()
+            self.chosen = Filter()
+            self.level = self._own_level()
+            self.context = Context(self.layout, self.level)
+            self.context.memory = KernelMemory()
+        except OSError as error:
+            raise Unavailable(*_reason(error)) from None
+        self._iterators: dict[tuple[object, ...], Iterator] = {}
+
+    def _own_level(self) -> int:
+        own = Iterator(TASK, {"level": _LEVEL}, self.layout, self.chosen)
+        return own.scan(1, tid=os.getpid())[0][0]
+
+    def places(self) -> list[Place]:
+        """All processes of the namespace, parents and global numbers: what a choice is made from."""
+        names = ("pid", "ppid", "start_ns")
+        iterator = self._iterator(Task, names, leaders=True, more={"tgid": "task->tgid"})
+        self.chosen.choose(None)
+        unpacked = self._scan(iterator, _task_count())
+        columns = [self._values(fields_of(Task)[name], iterator, unpacked) for name in names]
+        return list(map(Place, *columns, iterator.plan.column("tgid", unpacked)))
+
+    def columns(
+        self, facts: type[Record], names: Sequence[str], tgids: list[int] | None, *, pid: int = 0, leaders: bool = False
+    ) -> list[Sequence[object]]:
+        """The named fields, a list each, of all processes, of those with global numbers ``tgids``, or of ``pid``."""
+        iterator = self._iterator(facts, names, leaders=leaders)
+        self.chosen.choose(tgids)
+        count = len(tgids) if tgids is not None else 1 if pid else _task_count()
+        unpacked = self._scan(iterator, count * (1 if facts is Task else 64), pid)
+        declared = fields_of(facts)
+        return [self._values(declared[name], iterator, unpacked) for name in names]
+
+    def calibrate(self) -> bool:
+        """Learns from the caller's own mappings what bits of vm_flags mean; False when they mean something else."""
+        iterator = self._iterator(Vma, ("start",), leaders=False, more={"flags": "vma->vm_flags", "ops": "vma->vm_ops"})
+        self.chosen.choose(None)
+        pid = os.getpid()
+        unpacked = self._scan(iterator, 256, pid)
+        starts, flags_of, ops_of = [iterator.plan.column(name, unpacked) for name in ("vma->vm_start", "flags", "ops")]
+        raw = {start: (flags, ops) for start, flags, ops in zip(starts, flags_of, ops_of, strict=True)}
+        own = [(m, *raw[m.start]) for m in procfs.maps(pid) if m.start in raw]
+        self.context.special_ops = next((ops for m, _, ops in own if m.path == "[vdso]"), 0)
+        return all(self.context.learn(flags, m.flags or "") for m, flags, _ in own)
+
+    def _iterator(
+        self, facts: type[Record], names: Sequence[str], *, leaders: bool, more: dict[str, str] | None = None
+    ) -> Iterator:
+        key = (facts, tuple(names), leaders, tuple(more or ()))
+        if key not in self._iterators:
+            kind = _KINDS[facts]
+            paths = [_PATHS[name] for name in names if name in _PATHS] if facts is Task else kind.paths
+            kind = Kind(kind.name, kind.structures, paths, leaders=leaders)
+            # the level is also what a chain may index by
+            columns = {"level": _LEVEL, **(more or {})} if facts is Task else dict(more or {})
+            columns.update({chain: chain for name in names for chain in fields_of(facts)[name].kernel})
+            self._iterators[key] = Iterator(kind, columns, self.layout, self.chosen, self.level)
+        return self._iterators[key]
+
+    def _scan(self, iterator: Iterator, expected: int, pid: int = 0) -> list[Sequence[int]]:
+        """Runs it; gives the raw columns."""
+        rows = iterator.scan(expected, pid=pid)
+        if iterator.kind.paths:
+            self.context.read_texts(iterator.texts())
+        return list(zip(*rows, strict=True)) or [()] * len(iterator.plan.order)
+
+    def _values(self, field: Field, iterator: Iterator, unpacked: list[Sequence[int]]) -> Sequence[object]:
+        if not field.kernel or any(chain in iterator.absent for chain in field.kernel):
+            return [MISSING] * len(unpacked[0])
+        columns = [iterator.plan.column(chain, unpacked) for chain in field.kernel]
+        if field.decode:
+            return list(field.decode(self.context, *columns))
+        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def _task_count() -> int:
+    """Threads in the system with some room; the loads, running/all, last pid."""
+    with open("/proc/loadavg", "rb") as file:
+        return int(file.read().split(b"/")[1].split()[0]) * 5 // 4 + 16
+
+
+def _reason(error: OSError) -> tuple[str]:
+    why = {
+        1: "BPF needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN",
+        2: "the kernel has no type information (CONFIG_DEBUG_INFO_BTF)",
+        38: "the kernel has no bpf(2)",
+    }
+    return (why.get(error.errno or 0, f"the kernel refuses to load BPF programs: {error.strerror}"),)

@@ -1,0 +1,219 @@
+"""From raw columns of kernel memory to the values of fields: ``decode(context, *columns)``, a column at a time.
+
+Columns are lists, one entry a record, so most of the work stays in C (``zip``, ``map``).
+"""
+
+from __future__ import annotations
+
+from struct import Struct, unpack_from
+
+from .field import MISSING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from .bpf.context import Context
+    from .field import Decode, Missing
+
+    Ints = Sequence[int]
+
+
+def each(function: Callable[..., object]) -> Decode:
+    """``function`` of the values of every record."""
+    return lambda _context, *columns: map(function, *columns)
+
+
+def key(kind: str) -> Decode:
+    """An address as an opaque number: equal where the kernel object is the same one, 0 for none, else meaningless."""
+
+    def decode(context: Context, addresses: Ints) -> Iterable[int]:
+        seen = context.keys(kind)
+        return [seen.setdefault(address, len(seen)) for address in addresses]
+
+    return decode
+
+
+def path(structure: str, member: str) -> Decode:
+    """The text of a struct path inside the structure whose address is the column; ``None`` where there is none."""
+
+    def decode(context: Context, addresses: Ints) -> Iterable[str | Missing | None]:
+        texts, offset = context.texts, context.layout.places[structure, member].offset
+        return [texts.get(address + offset, MISSING) if address else None for address in addresses]
+
+    return decode
+
+
+def number(context: Context, levels: Ints, numbers: Ints) -> Iterable[int]:
+    """A pid as the caller's namespace numbers it, 0 when it is outside."""
+    level = context.level
+    return [n if at >= level else 0 for at, n in zip(levels, numbers, strict=True)]
+
+
+_NUMBERS = 4
+
+
+def numbers(context: Context, task_levels: Ints, levels: Ints, raw: Sequence[bytes]) -> Iterable[object]:
+    """The numbers of a struct pid in the namespaces of a task, from the caller's inwards, 0 where it has none."""
+    first, step = context.level, context.layout.sizes["upid"]
+
+    def one(task_level: int, level: int, data: bytes) -> object:
+        if task_level - first >= _NUMBERS:
+            return MISSING
+        deep = range(task_level - first + 1)
+        return tuple([unpack_from("=i", data, step * i)[0] if level >= first + i else 0 for i in deep])
+
+    return map(one, task_levels, levels, raw)
+
+
+def none_without(_context: Context, owners: Ints, values: Sequence[object]) -> Iterable[object]:
+    """The value, ``None`` where the structure that would hold it does not exist."""
+    return [value if owner else None for owner, value in zip(owners, values, strict=True)]
+
+
+def comm(_context: Context, raw: Sequence[bytes]) -> Iterable[str]:
+    """The command name, 15 bytes and a NUL."""
+    return [name.partition(b"\0")[0].decode("utf-8", "surrogateescape") for name in raw]
+
+
+_STATES = "RSDTtXZPI"
+_REPORT = 0x7F
+
+
+def _state(state: int, exit_state: int) -> str:
+    # TASK_IDLE is UNINTERRUPTIBLE | NOLOAD; RTLOCK_WAIT and FROZEN are shown as uninterruptible
+    if state == 0x402:
+        return "I"
+    reported = (state | exit_state) & _REPORT
+    if state & 0x9000:
+        reported |= 2
+    return _STATES[reported.bit_length()]
+
+
+state = each(_state)
+
+
+_STOPPED_OR_EXITING = 1 | 4
+
+
+def _exit_code(own: int, pid: int, tgid: int, sighand: int, flags: int, group: int) -> int:
+    # what a leader shows is the process's, as /proc/PID/stat does and /proc/PID/task/TID/stat does not
+    return group if pid == tgid and sighand and flags & _STOPPED_OR_EXITING else own
+
+
+exit_code = each(_exit_code)
+
+
+def _groups(count: int, raw: bytes) -> object:
+    if count * 4 > len(raw):
+        return MISSING
+    return unpack_from(f"={count}I", raw)
+
+
+groups = each(_groups)
+
+
+def bit(number: int) -> Decode:
+    """One bit of a word as a truth value."""
+    return lambda _context, words: [bool(word >> number & 1) for word in words]
+
+
+true = each(bool)
+kib_of_pages = each(lambda pages: pages * 4)
+ticks_of_ns = each(lambda ns: ns // 10_000_000)
+nice = each(lambda static_prio: static_prio - 120)
+
+
+def _tty(tty: int, major: int, first: int, index: int) -> int:
+    if not tty:
+        return 0
+    minor = first + index
+    return (minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12
+
+
+tty = each(_tty)
+device = each(lambda dev: (dev >> 20, dev & 0xFFFFF))
+
+_LIMIT = Struct("=QQ")
+limits = each(lambda raw: tuple(_LIMIT.iter_unpack(raw)))
+
+
+def _auxv(raw: bytes) -> object:
+    pairs = []
+    for kind, value in _LIMIT.iter_unpack(raw):
+        if not kind:
+            break
+        pairs.append((kind, value))
+    return tuple(pairs)
+
+
+auxv = each(_auxv)
+
+_HANDLER = Struct("=Q24x")
+SIG_DFL, SIG_IGN = 0, 1
+
+
+def handled(ignored: bool) -> Decode:
+    """Signals ignored, or caught, as a mask; equal tables are looked at once."""
+
+    def mask(raw: bytes) -> int:
+        handlers = [handler for (handler,) in _HANDLER.iter_unpack(raw)]
+        return sum(1 << i for i, h in enumerate(handlers) if (h == SIG_IGN if ignored else h > SIG_IGN))
+
+    def decode(_context: Context, tables: Sequence[bytes]) -> Iterable[int]:
+        known: dict[bytes, int] = {table: mask(table) for table in set(tables)}
+        return [known[table] for table in tables]
+
+    return decode
+
+
+def tracer(context: Context, traced: Ints, levels: Ints, pids: Ints) -> Iterable[int]:
+    """The thread that traces, 0 for none."""
+    return [pid if at and level >= context.level else 0 for at, level, pid in zip(traced, levels, pids, strict=True)]
+
+
+def unless_empty(_context: Context, reapers: Ints, inums: Ints) -> Iterable[int]:
+    """A pid namespace for children, 0 until its first process exists (as procfs shows it)."""
+    return [inum if reaper else 0 for reaper, inum in zip(reapers, inums, strict=True)]
+
+
+_RSS_FILE, _RSS_ANON, _RSS_SHMEM = 0, 1, 3
+rss = each(lambda *counts: sum(max(0, count) for count in counts) * 4)
+dumpable = each(lambda flags: flags & 3)
+
+_VM_MASK = 7
+prot = each(lambda flags: flags & _VM_MASK)
+file_offset = each(lambda file, pages: pages << 12 if file else 0)
+
+
+def vm_flags(context: Context, words: Ints) -> Iterable[object]:
+    """The two-letter words of smaps; MISSING when a bit is set whose word could not be learnt."""
+    known = {word: context.vm_words(word) for word in set(words)}
+    return [known[word] for word in words]
+
+
+def vma_name(context: Context, *columns: Ints) -> Iterable[object]:
+    """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing."""
+    texts, offset = context.texts, context.layout.places["file", "f_path"].offset
+    special, names = context.special_ops, context.names
+    found: list[object] = []
+    for file, ops, name, start, end, brk, start_brk, stack in zip(*columns, strict=True):
+        if file:
+            found.append(texts.get(file + offset, MISSING))
+        elif ops and ops == special:
+            found.append(names(name))
+        elif start < brk and end > start_brk:
+            found.append("[heap]")
+        else:
+            found.append("[stack]" if start <= stack <= end else "")
+    return found
+
+
+O_CLOEXEC = 0o2000000
+file_flags = each(lambda flags, fd, bits: flags & ~O_CLOEXEC | (O_CLOEXEC if bits >> (fd & 63) & 1 else 0))
+
+_PIDFS = 0x50494446
+# fstat of a pidfd shows no file type (anon_inode_getattr), though the inode has that of a regular file
+mode = each(lambda mode, magic: mode & 0o7777 if magic == _PIDFS else mode)
+_S_IFSOCK = 0o140000
+of_socket = each(lambda mode, value: value if mode & 0o170000 == _S_IFSOCK else 0)

@@ -1,0 +1,323 @@
+"""The facts themselves: tasks, mappings and files, every field with its kernel expression and its place in procfs.
+
+Numbers of tasks are those of the caller's pid namespace. "0 without" means the structure does not exist, as for a
+zombie or a kernel thread. Keys (``*_key``) are equal within one observation where tasks share the object.
+"""
+
+from __future__ import annotations
+
+from . import decode
+from .field import field
+from .record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .field import Missing
+
+_LEVEL = "task->thread_pid->level"
+_OWN = "task->thread_pid->numbers"
+_PID = "task->signal->pids"
+_PARENT = "task->real_parent->signal->pids[1]"
+_TTY = "task->signal->tty->"
+_NS = "task->nsproxy->"
+_CRED = "task->real_cred->"
+
+
+class Task(Record):
+    """A thread, or a process as its leader tells. Masks have bit 0 for signal or capability 1 or 0, as in procfs."""
+
+    pid: int = field("thread id; of a leader: process id", f"{_OWN}[L].nr", "stat.pid", thread=True)
+    tgid: int = field("process id", f"{_PID}[1]->numbers[L].nr", "status.tgid")
+    ppid: int = field(
+        "parent, 0 if outside", (f"{_PARENT}->level", f"{_PARENT}->numbers[L].nr"), "stat.ppid", decode.number
+    )
+    pgid: int = field(
+        "group, 0 if outside", (f"{_PID}[2]->level", f"{_PID}[2]->numbers[L].nr"), "stat.pgrp", decode.number
+    )
+    sid: int = field(
+        "session, 0 if outside", (f"{_PID}[3]->level", f"{_PID}[3]->numbers[L].nr"), "stat.session", decode.number
+    )
+    ns_pid: tuple[int, ...] | Missing = field(
+        "numbers from the caller's pid namespace inwards",
+        (_LEVEL, _LEVEL, f"{_OWN}[L]:64s"), "status.ns_pid", decode.numbers, thread=True,
+    )  # fmt: skip
+    ns_pgid: tuple[int, ...] | Missing = field(
+        "group in the same namespaces",
+        (_LEVEL, f"{_PID}[2]->level", f"{_PID}[2]->numbers[L]:64s"),
+        "status.ns_pgid",
+        decode.numbers,
+    )
+    ns_sid: tuple[int, ...] | Missing = field(
+        "session in the same namespaces",
+        (_LEVEL, f"{_PID}[3]->level", f"{_PID}[3]->numbers[L]:64s"),
+        "status.ns_sid",
+        decode.numbers,
+    )
+    tracer_pid: int | Missing = field(
+        "thread that traces it, 0 for none",
+        ("task->ptrace", "task->parent->thread_pid->level", "task->parent->thread_pid->numbers[L].nr"),
+        "status.tracer_pid", decode.tracer, thread=True,
+    )  # fmt: skip
+    state: str = field(
+        "R S D T t X Z P I", ("task->__state", "task->exit_state"), "stat.state", decode.state, thread=True
+    )
+    comm: str = field("command name", "task->comm", "comm", decode.comm, thread=True)
+    threads: int = field("threads of the process", "task->signal->nr_threads", "stat.num_threads")
+    flags: int = field("PF_*", "task->flags", "stat.flags", thread=True, moving=True)
+    exit_code: int = field(
+        "wait status of an end or a stop",
+        (
+            *("task->exit_code", "task->pid", "task->tgid"),
+            *("task->sighand", "task->signal->flags", "task->signal->group_exit_code"),
+        ),
+        "stat.exit_code", decode.exit_code, thread=True,
+    )  # fmt: skip
+    exit_signal: int = field("signal to the parent, -1: thread", "task->exit_signal", "stat.exit_signal", thread=True)
+    start_ticks: int = field(
+        "start after boot", "task->start_boottime", "stat.starttime", decode.ticks_of_ns, unit="1/100 s", thread=True
+    )
+    start_ns: int | Missing = field("start after boot", "task->start_boottime", unit="ns", thread=True)
+    tty: int = field(
+        "controlling terminal as dev_t, 0: none",
+        ("task->signal->tty", f"{_TTY}driver->major", f"{_TTY}driver->minor_start", f"{_TTY}index"),
+        "stat.tty_nr", decode.tty,
+    )  # fmt: skip
+    exe: str | Missing | None = field("executable", "task->mm->exe_file", "exe", decode.path("file", "f_path"))
+    cwd: str | Missing | None = field(
+        "current directory", "task->fs", "cwd", decode.path("fs_struct", "pwd"), thread=True
+    )
+    root: str | Missing | None = field(
+        "root directory", "task->fs", "root", decode.path("fs_struct", "root"), thread=True
+    )
+    umask: int | Missing | None = field(
+        "umask", ("task->fs", "task->fs->umask"), "status.umask", decode.none_without, thread=True
+    )
+
+    uids: tuple[int, ...] = field(
+        "real, effective, saved, filesystem",
+        (f"{_CRED}uid", f"{_CRED}euid", f"{_CRED}suid", f"{_CRED}fsuid"),
+        "status.uids",
+        thread=True,
+    )
+    gids: tuple[int, ...] = field(
+        "real, effective, saved, filesystem",
+        (f"{_CRED}gid", f"{_CRED}egid", f"{_CRED}sgid", f"{_CRED}fsgid"),
+        "status.gids",
+        thread=True,
+    )
+    groups: tuple[int, ...] | Missing = field(
+        "supplementary groups",
+        (f"{_CRED}group_info->ngroups", f"{_CRED}group_info->gid:256s"),
+        "status.groups",
+        decode.groups,
+        thread=True,
+    )
+    cap_inheritable: int = field("capabilities", f"{_CRED}cap_inheritable", "status.cap_inheritable", thread=True)
+    cap_permitted: int = field("capabilities", f"{_CRED}cap_permitted", "status.cap_permitted", thread=True)
+    cap_effective: int = field("capabilities", f"{_CRED}cap_effective", "status.cap_effective", thread=True)
+    cap_bounding: int = field("capabilities", f"{_CRED}cap_bset", "status.cap_bounding", thread=True)
+    cap_ambient: int = field("capabilities", f"{_CRED}cap_ambient", "status.cap_ambient", thread=True)
+    securebits: int | Missing = field("prctl(PR_GET_SECUREBITS)", f"{_CRED}securebits", thread=True)
+    no_new_privs: bool = field(
+        "prctl(PR_GET_NO_NEW_PRIVS)", "task->atomic_flags", "status.no_new_privs", decode.bit(0), thread=True
+    )
+    seccomp: int = field("0 none, 1 strict, 2 filter", "task->seccomp.mode", "status.seccomp", thread=True)
+    seccomp_filters: int | Missing = field(
+        "filters installed", "task->seccomp.filter_count", "status.seccomp_filters", thread=True
+    )
+
+    sig_blocked: int = field("mask", "task->blocked", "status.sig_blocked", thread=True)
+    sig_pending: int = field("pending for the thread", "task->pending.signal", "status.sig_pending", thread=True)
+    shared_pending: int = field(
+        "pending for the process", "task->signal->shared_pending.signal", "status.shared_pending"
+    )
+    sig_ignored: int = field("mask", "task->sighand->action", "status.sig_ignored", decode.handled(True))
+    sig_caught: int = field("mask", "task->sighand->action", "status.sig_caught", decode.handled(False))
+    sigactions: bytes | Missing = field("64 x handler, flags, restorer, mask, u64 each", "task->sighand->action")
+    altstack: tuple[int, ...] | Missing = field(
+        "sigaltstack(2): address, size, flags",
+        ("task->sas_ss_sp", "task->sas_ss_size", "task->sas_ss_flags"),
+        thread=True,
+    )
+    pdeath_signal: int | Missing = field("prctl(PR_GET_PDEATHSIG)", "task->pdeath_signal", thread=True)
+
+    set_child_tid: int | Missing = field("address", "task->set_child_tid", thread=True)
+    clear_child_tid: int | Missing = field("address", "task->clear_child_tid", thread=True)
+    robust_list: int | Missing = field("address", "task->robust_list", thread=True)
+    rseq: int | Missing = field("address, 0: none", "task->rseq | task->rseq'.usrptr", thread=True)
+    rseq_len: int | Missing = field("bytes", "task->rseq_len | task->rseq'.len", thread=True)
+    rseq_sig: int | Missing = field("signature", "task->rseq_sig | task->rseq'.sig", thread=True)
+    fsbase: int | Missing = field("saved when last scheduled out", "task->thread.fsbase", thread=True)
+    gsbase: int | Missing = field("saved when last scheduled out", "task->thread.gsbase", thread=True)
+
+    policy: int = field("SCHED_*", "task->policy", "stat.policy", thread=True)
+    nice: int = field("-20..19", "task->static_prio", "stat.nice", decode.nice, thread=True)
+    rt_priority: int = field("0..99", "task->rt_priority", "stat.rt_priority", thread=True)
+    timer_slack_ns: int | Missing = field("prctl(PR_GET_TIMERSLACK)", "task->timer_slack_ns", unit="ns", thread=True)
+    ioprio: int | Missing = field("ioprio_get(2), 0 without an io context", "task->io_context->ioprio", thread=True)
+    personality: int | Missing = field("personality(2)", "task->personality", "personality", thread=True)
+    oom_score_adj: int = field("-1000..1000", "task->signal->oom_score_adj", "oom_score_adj")
+    rlimits: tuple[tuple[int, int], ...] = field(
+        "16 x (soft, hard), all bits set: none", "task->signal->rlim", "rlimits", decode.limits
+    )
+
+    subreaper: bool | Missing = field(
+        "prctl(PR_GET_CHILD_SUBREAPER)", "task->signal->is_child_subreaper", decode=decode.true
+    )
+    has_subreaper: bool | Missing = field(
+        "an ancestor is a subreaper", "task->signal->has_child_subreaper", decode=decode.true
+    )
+    group_exit_code: int | Missing = field("of a stop or an exit under way", "task->signal->group_exit_code")
+    signal_flags: int | Missing = field("SIGNAL_*: stopped, continued, exiting", "task->signal->flags")
+    posix_timers: bool | Missing = field(
+        "has timers of timer_create(2)", "task->signal->posix_timers.first", "has_timers", decode.true
+    )
+    itimer_real: tuple[int, ...] | Missing = field(
+        "setitimer(2): armed, CLOCK_MONOTONIC expiry, interval",
+        (
+            "task->signal->real_timer.state | task->signal->real_timer.is_queued",
+            "task->signal->real_timer.node.expires",
+            "task->signal->it_real_incr",
+        ),
+        unit="ns",
+    )
+    itimers_cpu: bytes | Missing = field(
+        "ITIMER_PROF, ITIMER_VIRTUAL: expires, interval, u64 each", "task->signal->it", unit="ns"
+    )
+
+    ns_uts: int = field("namespace inode, 0 without", f"{_NS}uts_ns->ns.inum", "ns_uts", thread=True)
+    ns_ipc: int = field("namespace inode, 0 without", f"{_NS}ipc_ns->ns.inum", "ns_ipc", thread=True)
+    ns_mnt: int = field("namespace inode, 0 without", f"{_NS}mnt_ns->ns.inum", "ns_mnt", thread=True)
+    ns_net: int = field("namespace inode, 0 without", f"{_NS}net_ns->ns.inum", "ns_net", thread=True)
+    ns_cgroup: int = field("namespace inode, 0 without", f"{_NS}cgroup_ns->ns.inum", "ns_cgroup", thread=True)
+    ns_time: int = field("namespace inode, 0 without", f"{_NS}time_ns->ns.inum", "ns_time", thread=True)
+    ns_time_children: int = field(
+        "namespace inode, 0 without", f"{_NS}time_ns_for_children->ns.inum", "ns_time_children", thread=True
+    )
+    ns_pid_children: int = field(
+        "namespace inode, 0 without",
+        (f"{_NS}pid_ns_for_children->child_reaper", f"{_NS}pid_ns_for_children->ns.inum"),
+        "ns_pid_children",
+        decode.unless_empty,
+        thread=True,
+    )
+    ns_pid_own: int = field("namespace inode", (f"{_OWN}[{{level}}].ns->ns.inum",), "ns_pid_own")
+    ns_user: int = field("namespace inode", f"{_CRED}user_ns->ns.inum", "ns_user", thread=True)
+    cgroup_id: int | Missing = field("inode of the cgroup v2 directory", "task->cgroups->dfl_cgrp->kn->id", thread=True)
+
+    vm_kib: int = field(
+        "address space, 0 without", "task->mm->total_vm", "status.vm_size", decode.kib_of_pages, unit="KiB"
+    )
+    locked_kib: int = field(
+        "locked memory, 0 without", "task->mm->locked_vm", "status.vm_locked", decode.kib_of_pages, unit="KiB"
+    )
+    rss_kib: int = field(
+        "resident memory; approximate from BPF",
+        ("task->mm->rss_stat[0].count", "task->mm->rss_stat[1].count", "task->mm->rss_stat[3].count"),
+        "status.vm_rss",
+        decode.rss,
+        unit="KiB",
+        moving=True,
+    )
+    map_count: int | Missing = field("mappings, 0 without", "task->mm->map_count")
+    dumpable: int | Missing = field(
+        "prctl(PR_GET_DUMPABLE), 0 without", "task->mm->flags | task->mm->flags'", decode=decode.dumpable
+    )
+    start_code: int = field("address, 0 without", "task->mm->start_code", "stat.startcode")
+    end_code: int = field("address, 0 without", "task->mm->end_code", "stat.endcode")
+    start_data: int = field("address, 0 without", "task->mm->start_data", "stat.start_data")
+    end_data: int = field("address, 0 without", "task->mm->end_data", "stat.end_data")
+    start_brk: int = field("address, 0 without", "task->mm->start_brk", "stat.start_brk")
+    brk: int | Missing = field("address, 0 without", "task->mm->brk")
+    start_stack: int = field("address, 0 without", "task->mm->start_stack", "stat.startstack")
+    arg_start: int = field("address, 0 without", "task->mm->arg_start", "stat.arg_start")
+    arg_end: int = field("address, 0 without", "task->mm->arg_end", "stat.arg_end")
+    env_start: int = field("address, 0 without", "task->mm->env_start", "stat.env_start")
+    env_end: int = field("address, 0 without", "task->mm->env_end", "stat.env_end")
+    auxv: tuple[tuple[int, int], ...] = field(
+        "(type, value) without AT_NULL", "task->mm->saved_auxv", "auxv", decode.auxv
+    )
+
+    mm_key: int | Missing = field("address space", "task->mm", decode=decode.key("mm"), thread=True)
+    files_key: int | Missing = field("descriptor table", "task->files", decode=decode.key("files"), thread=True)
+    fs_key: int | Missing = field("directories and umask", "task->fs", decode=decode.key("fs"), thread=True)
+    sighand_key: int | Missing = field("signal actions", "task->sighand", decode=decode.key("sighand"), thread=True)
+    io_key: int | Missing = field("io context", "task->io_context", decode=decode.key("io"), thread=True)
+    sysvsem_key: int | Missing = field(
+        "semaphore undo list", "task->sysvsem.undo_list", decode=decode.key("sysvsem"), thread=True
+    )
+    seccomp_key: int | Missing = field(
+        "innermost filter", "task->seccomp.filter", decode=decode.key("seccomp"), thread=True
+    )
+    io_uring: bool | Missing = field("has used io_uring", "task->io_uring", decode=decode.true, thread=True)
+
+
+class Vma(Record):
+    """A mapping of a process. ``prot`` has the bits of mmap(2)."""
+
+    pid: int = field("process id", "task->signal->pids[1]->numbers[L].nr", "pid")
+    start: int = field("first address", "vma->vm_start", "start")
+    end: int = field("address behind the last", "vma->vm_end", "end")
+    prot: int = field("1 read, 2 write, 4 execute", "vma->vm_flags", "prot", decode.prot)
+    shared: bool = field("MAP_SHARED", "vma->vm_flags", "shared", decode.bit(7))
+    offset: int = field(
+        "offset in the file, 0 without", ("vma->vm_file", "vma->vm_pgoff"), "offset", decode.file_offset, unit="bytes"
+    )
+    dev: tuple[int, int] = field(
+        "(major, minor) of the file system", "vma->vm_file->f_inode->i_sb->s_dev", "dev", decode.device
+    )
+    inode: int = field("of the file, 0 without", "vma->vm_file->f_inode->i_ino", "inode")
+    path: str | Missing = field(
+        "file, or the kernel's name in brackets, or empty",
+        (
+            *("vma->vm_file", "vma->vm_ops", "vma->vm_private_data->name", "vma->vm_start", "vma->vm_end"),
+            *("vma->vm_mm->brk", "vma->vm_mm->start_brk", "vma->vm_mm->start_stack"),
+        ),
+        "path", decode.vma_name,
+    )  # fmt: skip
+    vm_flags: str | Missing = field("words of VmFlags in smaps", "vma->vm_flags", "flags", decode.vm_flags)
+    file_key: int | Missing = field("file description", "vma->vm_file", decode=decode.key("file"))
+    private_pages: bool | Missing = field("has had private pages (anon_vma)", "vma->anon_vma", decode=decode.true)
+
+
+class File(Record):
+    """A descriptor of a process and the file description behind it."""
+
+    pid: int = field("process id", "task->signal->pids[1]->numbers[L].nr", "pid")
+    fd: int = field("descriptor", "number", "number")
+    target: str | Missing = field("what the link in procfs reads", "address", "target", decode.path("file", "f_path"))
+    pos: int = field("offset", "file->f_pos", "info.pos", unit="bytes")
+    flags: int = field(
+        "open(2) flags with O_CLOEXEC",
+        ("file->f_flags", "number", "task->files->fdt->close_on_exec[{number}/64]"),
+        "info.flags",
+        decode.file_flags,
+    )
+    mnt_id: int = field("mount, as in mountinfo", "file->f_path.mnt->(mount mnt)mnt_id", "info.mnt_id")
+    inode: int | Missing = field("number", "file->f_inode->i_ino", "info.inode")
+    dev: tuple[int, int] = field(
+        "(major, minor) of the file system", "file->f_inode->i_sb->s_dev", "dev", decode.device
+    )
+    mode: int = field(
+        "type and permissions", ("file->f_inode->i_mode", "file->f_inode->i_sb->s_magic"), "mode", decode.mode
+    )
+    rdev: tuple[int, int] = field("(major, minor) of a device", "file->f_inode->i_rdev", "rdev", decode.device)
+    size: int = field("of the inode", "file->f_inode->i_size", "size", unit="bytes", moving=True)
+    nlink: int = field("links to the inode", "file->f_inode->i_nlink", "nlink", moving=True)
+    file_key: int | Missing = field("file description", "address", decode=decode.key("file"))
+    ops_key: int | Missing = field(
+        "file_operations: files of one kind share it", "file->f_op", decode=decode.key("ops")
+    )
+    family: int | Missing = field(
+        "AF_* of a socket, else 0",
+        ("file->f_inode->i_mode", "file->private_data->sk->__sk_common.skc_family"),
+        decode=decode.of_socket,
+    )
+    protocol: int | Missing = field(
+        "of a socket, else 0", ("file->f_inode->i_mode", "file->private_data->sk->sk_protocol"), decode=decode.of_socket
+    )
+    socktype: int | Missing = field(
+        "SOCK_* of a socket, else 0",
+        ("file->f_inode->i_mode", "file->private_data->sk->sk_type"),
+        decode=decode.of_socket,
+    )

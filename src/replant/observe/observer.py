@@ -1,0 +1,254 @@
+"""The one way in: facts about a choice of processes from the best source there is."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ReplantError, TaskGone
+from . import procfs
+from .crosscheck import IDENTITY, compare, compared
+from .facts import File, Task, Vma
+from .field import MISSING, fields_of
+from .procfs_source import ProcfsSource
+from .record import Record
+from .rights import hidden
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeVar
+
+    from .bpf.source import BpfSource
+
+    F = TypeVar("F", Task, Vma, File)
+    Columns = list[Sequence[object]]
+
+
+class Seen(Record):
+    """An answer. ``vanished``: chosen processes that ended before they were read; ``hidden``: not for this caller."""
+
+    records: list[tuple[object, ...]]
+    vanished: int
+    hidden: int
+    source: str
+
+
+class Observer:
+    """Observes processes of the caller's pid namespace.
+
+    ``source`` is ``auto``, ``bpf`` or ``procfs``. BPF is used for a kind of facts once it has told the truth about this
+    very process; ``reason`` says why it is not. What it cannot give is filled from procfs, record by record. Only
+    processes that the caller may ptrace are reported, from either source.
+    """
+
+    def __init__(self, source: str = "auto") -> None:
+        """Chooses the source.
+
+        :raises ReplantError: ``source`` is ``bpf`` and BPF cannot be used; the code is ``no-bpf``.
+        """
+        self.reason = "" if source != "procfs" else "not asked for"
+        self._bpf: BpfSource | None = None
+        self._procfs = ProcfsSource()
+        self._only_bpf = source == "bpf"
+        self._checked: set[tuple[object, ...]] = set()
+        if source != "procfs":
+            self._start_bpf()
+
+    @property
+    def source(self) -> str:
+        """The source in use, ``bpf`` or ``procfs``."""
+        return "bpf" if self._bpf else "procfs"
+
+    def tasks(self, *, tree: int | None = None, pids: Sequence[int] | None = None, threads: bool = False) -> list[Task]:
+        """Processes, as their leaders tell, or with ``threads`` every thread: of a tree, of some processes, or all.
+
+        :raises TaskGone: the root of the tree has ended.
+        """
+        return self._records(Task, tree, pids, leaders=not threads)
+
+    def vmas(self, *, tree: int | None = None, pids: Sequence[int] | None = None) -> list[Vma]:
+        """Mappings by process and address.
+
+        :raises TaskGone: the root of the tree has ended.
+        """
+        return self._records(Vma, tree, pids)
+
+    def files(self, *, tree: int | None = None, pids: Sequence[int] | None = None) -> list[File]:
+        """Descriptors by process and number.
+
+        :raises TaskGone: the root of the tree has ended.
+        """
+        return self._records(File, tree, pids)
+
+    def _records(
+        self, facts: type[F], tree: int | None, pids: Sequence[int] | None, *, leaders: bool = True
+    ) -> list[F]:
+        seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
+        return [facts._make(row) for row in seen.records]
+
+    def look(
+        self,
+        facts: type[Record],
+        names: Sequence[str],
+        *,
+        tree: int | None = None,
+        pids: Sequence[int] | None = None,
+        leaders: bool = True,
+    ) -> Seen:
+        """The named fields as plain tuples in the order asked for, and what is not among them: the fastest answer.
+
+        :raises TaskGone: the root of the tree has ended.
+        """
+        self._procfs.denied.clear()
+        wanted = [*names, *[name for name in IDENTITY[facts] if name not in names]]
+        if self._bpf and self._trust(facts, wanted, leaders):
+            columns, chosen = self._look_bpf(facts, wanted, tree, pids, leaders)
+        else:
+            chosen = _choose(tree, pids)
+            columns = self._procfs.columns(facts, wanted, chosen, leaders=leaders)
+        return self._answer(facts, names, wanted, columns, chosen)
+
+    def _answer(
+        self,
+        facts: type[Record],
+        names: Sequence[str],
+        wanted: list[str],
+        columns: Columns,
+        chosen: Sequence[int] | None,
+    ) -> Seen:
+        owners = columns[wanted.index(IDENTITY[facts][0])]
+        forbidden = hidden({pid for pid in owners if isinstance(pid, int)})
+        rows = list(zip(*columns[: len(names)], strict=True))
+        if forbidden:
+            rows = [row for row, pid in zip(rows, owners, strict=True) if pid not in forbidden]
+        # mappings and files are of those who have any: only tasks tell who is gone
+        vanished = len(set(chosen) - set(owners)) if chosen is not None and facts is Task else 0
+        return Seen(rows, vanished, len(forbidden | self._procfs.denied), self.source)
+
+    def _look_bpf(
+        self, facts: type[Record], names: list[str], tree: int | None, pids: Sequence[int] | None, leaders: bool
+    ) -> tuple[Columns, Sequence[int] | None]:
+        assert self._bpf
+        self._bpf.context.forget()
+        if tree is None and pids is not None and len(pids) == 1:
+            chosen, columns = pids, self._bpf.columns(facts, names, None, pid=pids[0], leaders=leaders)
+        elif tree is None and pids is None:
+            chosen, columns = None, self._bpf.columns(facts, names, None, leaders=leaders)
+        else:
+            numbers = self._below(tree) if tree is not None else self._among(pids or ())
+            chosen, columns = list(numbers), self._bpf.columns(facts, names, list(numbers.values()), leaders=leaders)
+        self._fill(facts, names, columns, leaders)
+        return columns, chosen
+
+    def _below(self, root: int) -> dict[int, int]:
+        """Pids of a tree and their global numbers, parents before children."""
+        assert self._bpf
+        children: dict[int, list[int]] = {}
+        numbers = {}
+        for place in self._bpf.places():
+            children.setdefault(place.ppid, []).append(place.pid)
+            numbers[place.pid] = place.tgid
+        if root not in numbers:
+            raise TaskGone(root, "its tree was looked for")
+        found = [root]
+        for pid in found:
+            found += children.get(pid, ())
+        return {pid: numbers[pid] for pid in found}
+
+    def _among(self, pids: Sequence[int]) -> dict[int, int]:
+        assert self._bpf
+        numbers = {place.pid: place.tgid for place in self._bpf.places()}
+        # a number that is nobody's: the process has ended, and is counted as such
+        return {pid: numbers.get(pid, 0) for pid in pids}
+
+    def _fill(self, facts: type[Record], names: list[str], columns: Columns, leaders: bool) -> None:
+        """Takes from procfs what BPF could not tell, for those records only."""
+        declared = fields_of(facts)
+        lacking = [i for i, name in enumerate(names) if declared[name].procfs and MISSING in columns[i]]
+        if not lacking:
+            return
+        identity = [names.index(name) for name in IDENTITY[facts]]
+        keys = list(zip(*[columns[i] for i in identity], strict=True))
+        pids = {key[0] for i in lacking for key, value in zip(keys, columns[i], strict=True) if value is MISSING}
+        asked = [*IDENTITY[facts], *[names[i] for i in lacking]]
+        rows = zip(*self._procfs.columns(facts, asked, pids, leaders=leaders), strict=True)
+        told = {row[:2]: row[2:] for row in rows}
+        for at, i in enumerate(lacking):
+            columns[i] = [
+                told[key][at] if value is MISSING and key in told else value
+                for key, value in zip(keys, columns[i], strict=True)
+            ]
+
+    def _start_bpf(self) -> None:
+        from .bpf.source import BpfSource, Unavailable
+
+        try:
+            self._bpf = BpfSource()
+        except Unavailable as error:
+            self._distrust(str(error))
+
+    def _distrust(self, reason: str) -> None:
+        self._bpf = None
+        self.reason = reason
+        if self._only_bpf:
+            raise ReplantError(f"BPF cannot be used: {reason}", code="no-bpf", hint="use --source procfs")
+
+    def _trust(self, facts: type[Record], names: list[str], leaders: bool) -> bool:
+        """Compares what BPF says about this very process with /proc/self, once for every set of fields."""
+        key = (facts, *names, leaders)
+        if key not in self._checked:
+            self._checked.add(key)
+            problem = self._contradiction(facts, names, leaders)
+            if problem:
+                self._distrust(problem)
+        return self._bpf is not None
+
+    def _contradiction(self, facts: type[Record], names: list[str], leaders: bool) -> str:
+        assert self._bpf
+        if facts is Vma and not self._bpf.calibrate():
+            return "bits of vm_flags do not mean what they should"
+        pid, problem = os.getpid(), ""
+        # a list that grows between the two readings may move the heap: what differs three times does not move
+        for _ in range(3):
+            ours = self._bpf.columns(facts, names, None, pid=pid, leaders=leaders)
+            theirs = self._procfs.columns(facts, names, [pid], leaders=leaders)
+            problem = _disagreement(facts, names, ours, theirs)
+            if not problem:
+                break
+        return problem
+
+
+def _disagreement(facts: type[Record], names: list[str], ours: Columns, theirs: Columns) -> str:
+    identity = [names.index(name) for name in IDENTITY[facts]]
+    comparable = [i for i, name in enumerate(names) if name in compared(facts)]
+    lasting = _lasting_descriptors() if facts is File else frozenset()
+    told = {tuple([row[i] for i in identity]): row for row in zip(*theirs, strict=True)}
+    for row in zip(*ours, strict=True):
+        key = tuple([row[i] for i in identity])
+        other = told.get(key)
+        if other is None or (facts is File and key[1] not in lasting):
+            continue
+        for i in comparable:
+            if row[i] != other[i] and MISSING not in (row[i], other[i]):
+                return f"it says {names[i]} of this process is {row[i]!r}, procfs says {other[i]!r}"
+    return ""
+
+
+def _lasting_descriptors() -> frozenset[int]:
+    """Descriptors of this process but for those that reading them opens, which reuse the same number."""
+    before = {int(name) for name in os.listdir("/proc/self/fd")}
+    extra = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        after = {int(name) for name in os.listdir("/proc/self/fd")}
+    finally:
+        os.close(extra)
+    return frozenset(before & after - {extra})
+
+
+def _choose(tree: int | None, pids: Sequence[int] | None) -> Sequence[int]:
+    if tree is not None:
+        return [node.pid for node in procfs.tree(tree)]
+    return procfs.pids() if pids is None else pids
+
+
+__all__ = ["Observer", "Seen", "compare"]
