@@ -1,0 +1,73 @@
+"""Signals that are pending: to the thread, and with the leader those to the process, with siginfo and in order.
+
+A task may queue any siginfo to itself (rt_sigqueueinfo(2)), and in a stub all signals are blocked, so they stay where
+they are put. A signal can be pending without siginfo, if the kernel had no memory for it or the sender's limit was
+reached: when it is taken, the kernel says SI_USER from nobody, and so does what is queued here.
+
+A signal of a POSIX timer (SI_TIMER) is put back like any other. Its timer then counts the expiries to come anew, so
+what would have been added to the overrun count of this signal comes as a signal of its own.
+"""
+
+from __future__ import annotations
+
+from replant.abi import x86_64 as nr
+from replant.abi.sigaction import SIGKILL, SIGSTOP, bits, siginfo, siginfo_head
+from replant.errors import Blocker
+from replant.model.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replant.abi.call import Answer, Call, Track
+    from replant.resources.protocol import RestoreSide, TaskFacts
+
+VERSION = 1
+SCOPE = "thread"
+USES = ("room",)
+SPOILS: tuple[str, ...] = ()
+SETS = ("pending",)
+ASKS: tuple[Call, ...] = ()
+
+_UNBLOCKABLE = {SIGKILL: "SIGKILL", SIGSTOP: "SIGSTOP"}
+
+
+class State(Frozen):
+    """siginfo_t of 128 bytes each, first in first out."""
+
+    thread: tuple[bytes, ...]
+    process: tuple[bytes, ...]
+
+
+def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
+    """None: nothing is pending.
+
+    :raises Blocker: SIGKILL or SIGSTOP is on its way, which cannot be put back without acting at once.
+    """
+    thread = _complete(t, t.pending_thread, t.status.sig_pending)
+    process = _complete(t, t.pending_process, t.status.shared_pending) if t.leader else ()
+    return State(thread, process) if thread or process else None
+
+
+def _complete(t: TaskFacts, queued: Sequence[bytes], mask: int) -> tuple[bytes, ...]:
+    known = {siginfo_head(info)[0] for info in queued}
+    bare = [siginfo(signal) for signal in bits(mask) if signal not in known]
+    for signal in known.union(bits(mask)) & _UNBLOCKABLE.keys():
+        name = _UNBLOCKABLE[signal]
+        hint = "try again once it has arrived"
+        raise Blocker(f"{name} is pending", code="signal-pending", pid=t.tid, resource=name, hint=hint)
+    return (*bare, *queued)
+
+
+def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
+    """Queue them to oneself."""
+    tgid = on.call(nr.getpid, why="whose thread this is")
+    for info in state.thread:
+        on.call(nr.rt_tgsigqueueinfo, tgid, tid, siginfo_head(info)[0], info, why="pending signal of the thread")
+    for info in state.process:
+        on.call(nr.rt_sigqueueinfo, tgid, siginfo_head(info)[0], info, why="pending signal of the process")
+
+
+def same(before: State | None, after: State | None, elapsed: int) -> list[str]:
+    """Nothing: a program that runs takes its signals."""
+    return []
