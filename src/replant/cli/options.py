@@ -78,7 +78,7 @@ class Command:
     def wrong(self, message: str) -> UsageError:
         """The error for wrong words, pointing to the help of this command."""
         hint = f"'replant {self.name} --help' lists what it takes"
-        return UsageError(f"replant {self.name}: {message}", code="usage", hint=hint)
+        return UsageError(f"{self.name}: {message}", code="usage", hint=hint)
 
 
 class HelpWanted(Exception):
