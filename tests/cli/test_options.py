@@ -69,7 +69,7 @@ def test_words_after_two_dashes_are_no_options() -> None:
     ],
 )
 def test_wrong_words_are_named(typed: list[str], said: str) -> None:
-    with pytest.raises(UsageError, match="^plant: ") as error:
+    with pytest.raises(UsageError, match=r"^plant: ") as error:
         parse(COMMAND, typed)
     assert said in str(error.value)
     assert error.value.exit_code == 2
