@@ -9,7 +9,7 @@ some later store, and turns the lane into a ring of the blocks that it has.
 from __future__ import annotations
 
 import os
-from _thread import get_native_id
+from _thread import RLock, get_native_id
 from errno import ENOSPC
 from mmap import MAP_POPULATE, MAP_SHARED, mmap
 from time import monotonic_ns as now
@@ -55,6 +55,7 @@ class Lane:
         "_first",
         "_kind",
         "_limit",
+        "_lock",
         "_name",
         "_numbers",
         "_ordinal",
@@ -81,6 +82,7 @@ class Lane:
         self._numbers: dict[int, None] = {}
         self._first = 0
         self._ordinal = 0
+        self._lock = RLock()
         if self.pos is not None:
             self.pos = BLOCK
 
@@ -146,26 +148,31 @@ class Lane:
             emit(self, *sites.wrapped(args))
 
     def _advance(self, full: Buffer) -> None:
-        """Go on in another block, unless another thread has just done so; with no block at all, keep nothing."""
-        if self.buf is not full:
-            return
-        try:
-            block, number = self._take()
-        except OSError:
-            self.pos = None
-            return
-        key = new_key()
-        self._first = self._first if self._numbers else number
-        self._numbers.pop(number, None)
-        self._numbers[number] = None  # the last one taken is the last one
-        whose = (self._kind, key, now(), self._name)
-        header = BLOCK_HEADER.pack(BLOCK_MAGIC, self._first, self._ordinal, os.getpid(), get_native_id(), *whose)
-        # The check goes first and comes last: a crash in between leaves a block that is void, as its events are.
-        block[SLOT - 8 : SLOT] = bytes(8)
-        block[: SLOT - 8] = header
-        block[SLOT - 8 : SLOT] = CHECK.pack(check(header))
-        self._ordinal += 1
-        self.buf, self.key, self.pos = block, key, SLOT
+        """Go on in another block, unless another thread has just done so; with no block at all, keep nothing.
+
+        The lock is for threads; a signal handler that comes here in the middle takes a block of its own in between.
+        """
+        with self._lock:
+            if self.buf is not full:
+                return
+            try:
+                block, number = self._take()
+            except OSError:
+                self.pos = None
+                return
+            key = new_key()
+            self._numbers.pop(number, None)
+            ordinal = self._ordinal  # from here to the next call nothing comes in between: one order for both
+            self._ordinal = ordinal + 1
+            self._first = self._first if self._numbers else number
+            self._numbers[number] = None
+            whose = (self._kind, key, now(), self._name)
+            header = BLOCK_HEADER.pack(BLOCK_MAGIC, self._first, ordinal, os.getpid(), get_native_id(), *whose)
+            # The check goes first and comes last: a crash in between leaves a block that is void, as its events are.
+            block[SLOT - 8 : SLOT] = bytes(8)
+            block[: SLOT - 8] = header
+            block[SLOT - 8 : SLOT] = CHECK.pack(check(header))
+            self.buf, self.key, self.pos = block, key, SLOT
 
     def seal(self) -> None:
         """Record the checksum of all that the lane holds, and nothing more after it."""
@@ -191,20 +198,24 @@ class Lane:
         self.buf, self.key, self.pos = block[0], key, SLOT
 
     def _take(self) -> tuple[mmap, int]:
-        """A block to write: a new one, or this lane's oldest where it is a ring or the disk is full."""
+        """A block to write: a new one, or this lane's oldest where it is a ring or the disk is full.
+
+        :raises OSError: there is none of either
+        """
         blocks = self._blocks
-        if not self._limit or len(blocks) < self._limit:
+        if self._limit and len(blocks) >= self._limit:
+            block = blocks.pop(0)
+        else:
             try:
-                blocks.append(append_block(self._fd))
+                block = append_block(self._fd)
             except OSError:
                 if not blocks:
                     raise
-                blocks.append(blocks.pop(0))
-            if not self._limit and len(blocks) > KEPT:
-                del blocks[0]
-        else:
-            blocks.append(blocks.pop(0))
-        return blocks[-1]
+                block = blocks.pop(0)
+        blocks.append(block)
+        if not self._limit and len(blocks) > KEPT:
+            del blocks[0]
+        return block
 
 
 def append_block(fd: int, content: bytes = b"") -> tuple[mmap, int]:

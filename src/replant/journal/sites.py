@@ -55,9 +55,9 @@ def site(kind: str, form: str, *, level: int = INFO) -> Emit:
     place = f"{caller.f_globals['__name__']}:{caller.f_lineno}"
     definition = f"{kind}\0{level}\0{form}\0{place}\0".encode()
     number = site_number(definition)
+    emit = _emitter(number, signature(form))
     if definitions.setdefault(number, definition) != definition:
         raise ValueError(f"the sites {definition!r} and {definitions[number]!r} have one number: rename one")
-    emit = _emitter(number, signature(form))
     for tell in registered:
         tell(definition)
     return emit
@@ -179,15 +179,17 @@ def _any(number: int, kinds: str) -> Emit:
     return emit
 
 
-def wrapped(args: tuple[object, ...]) -> list[object]:
-    """The arguments of an event with its integers as 64 bits keep them.
+def wrapped(args: tuple[object, ...]) -> list[int]:
+    """Integers as 64 bits keep them.
 
-    :raises TypeError: if one is neither an integer nor text: a bug of the caller's that must not go unseen
+    :raises TypeError: if one is no integer: a bug of the caller's that must not go unseen
     """
+    wrapped = []
     for arg in args:
-        if not isinstance(arg, int | str | bytes):
-            raise TypeError(f"{arg!r}: an event keeps integers and text")
-    return [((a & 0xFFFFFFFFFFFFFFFF) ^ (1 << 63)) - (1 << 63) if isinstance(a, int) else a for a in args]
+        if not isinstance(arg, int):
+            raise TypeError(f"{arg!r}: an event of integers got something else")
+        wrapped.append(((arg & 0xFFFFFFFFFFFFFFFF) ^ (1 << 63)) - (1 << 63))
+    return wrapped
 
 
 def _kept(lane: Lane, kind: str, text: object) -> bytes:
