@@ -1,7 +1,8 @@
-"""Assembles blob.S; run as a script it prints the constants that belong into blob.py."""
+"""Assembles blob.S; run as a script it puts what comes out into blob.py."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -26,10 +27,18 @@ def assemble() -> tuple[bytes, dict[str, int]]:
         return Path(binary).read_bytes(), labels
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Put bytes and offsets into blob.py."""
     code, offsets = assemble()
+    target = SOURCE.with_suffix(".py")
+    text = target.read_text()
     for label in LABELS:
-        print(f"{label.upper()} = {offsets[label]:#05x}")
+        text = re.sub(rf"(?m)^{label.upper()} = \w+", f"{label.upper()} = {offsets[label]:#05x}", text)
     digits = code[: offsets["table_a"]].hex()
-    for start in range(0, len(digits), 100):
-        print(f'    "{digits[start : start + 100]}"')
+    lines = "".join(f'    "{digits[start : start + 100]}"\n' for start in range(0, len(digits), 100))
+    text = re.sub(r"(?s)(fromhex\(\n).*?(?=\))", lambda match: match[1] + lines, text)
+    target.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,12 @@ The standard library has the numbers too, in a module whose import costs more th
 
 from __future__ import annotations
 
+SIGILL = 4
 SIGTRAP = 5
+SIGBUS = 7
+SIGFPE = 8
 SIGKILL = 9
+SIGSEGV = 11
 SIGPIPE = 13
 SIGCHLD = 17
 SIGCONT = 18
@@ -16,6 +20,7 @@ SIGTTIN = 21
 SIGTTOU = 22
 SIGURG = 23
 SIGWINCH = 28
+SIGSYS = 31
 NSIG = 64
 
 SIG_SETMASK = 2
@@ -24,6 +29,7 @@ SI_TKILL = -6
 
 STOPPING = frozenset((SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU))
 IGNORED_BY_DEFAULT = (SIGURG, SIGWINCH, SIGCHLD)  # and SIGCONT, which undoes stops
+FAULTS = frozenset((SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS))
 
 
 def bit(number: int) -> int:

@@ -13,7 +13,8 @@
 #       0x40: an error is no failure;  0x80: do not store ret (the record is read-only, or gone by then).
 #
 # nr:   a system call, or
-#       -1 TRAP    send ourselves the signal arg0, which a tracer sees as a stop and which means nothing without one
+#       -1 TRAP    send ourselves the signal arg0, which a tracer sees as a stop and which means nothing without one;
+#                  then go on at arg1, which is code, or with the next record if it is 0
 #       -2 XRSTOR  load the components arg1 of the extended state at arg0 (64-byte aligned, standard format)
 #       -3 JUMP    go on at arg0, which is code
 #
@@ -66,6 +67,8 @@ special:
         jmp     *%rdi
 1:      mov     %edi, %r13d
         lea     next(%rip), %r14
+        test    %rsi, %rsi
+        cmovnz  %rsi, %r14
         jmp     trap
 2:      mov     %esi, %eax
         mov     %rsi, %rdx
@@ -159,7 +162,7 @@ leave_\side:
         way     b 2
 
         .balign 8
-moment: .quad   0, 20000000                     # 20 ms
+moment: .quad   0, 100000000                    # 0.1 s
 nothing:
         .quad   0
 owner:  .quad   0

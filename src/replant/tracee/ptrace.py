@@ -177,6 +177,16 @@ def get_rseq(tid: int) -> tuple[int, int, int]:
     return (address, size, signature) if address else (0, 0, 0)
 
 
+def dispatches_syscalls(tid: int) -> bool:
+    """Whether the task has asked for syscall user dispatch (prctl(2)); no kernel without the request has it on."""
+    try:
+        request(abi.GET_SYSCALL_USER_DISPATCH_CONFIG, tid, 32, _at)
+    except OSError:
+        return False
+    mode: int = unpack_from("<Q", _buffer)[0]
+    return mode != 0
+
+
 def get_robust_list(tid: int) -> tuple[int, int]:
     """Head and length of the list of robust futexes (get_robust_list(2)); the task need not be stopped."""
     code = syscall_raw(x86_64.get_robust_list, tid, _at, _at + 8)

@@ -1,0 +1,204 @@
+"""Freezing a tree: every thread of every process stopped, and let go of again as it was found.
+
+A task that is stopped creates nothing, so the freeze goes down the tree: the threads of a process until no new one
+is there, then its children. Processes that end meanwhile hand their children on to an ancestor, so that those who
+have children are looked at once more in the end.
+
+If the freezing process dies, the kernel lets all tasks run on; no option that would kill them is ever set.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from replant.errors import Blocker, Refused, TaskGone
+
+from . import release
+from .seize import Changed, seize, stop
+from .task import FrozenTask, FrozenThread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+_ATTEMPTS = 5
+
+
+class FrozenTree:
+    """A tree that is stopped from the beginning of a ``with`` to its end, or to `release`.
+
+    ``tasks``: processes, parents before children. ``first_stop`` and ``last_release``: CLOCK_MONOTONIC in ns.
+    """
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self.tasks: list[FrozenTask] = []
+        self.first_stop = 0
+        self.last_release = 0
+        self._held: list[FrozenThread] = []
+        self._blockers: list[Blocker] = []
+
+    @property
+    def frozen_ms(self) -> float:
+        """From the first stop to the last release."""
+        return (self.last_release - self.first_stop) / 1e6
+
+    def __enter__(self) -> FrozenTree:
+        for _ in range(_ATTEMPTS):
+            try:
+                self._freeze()
+                return self
+            except Changed:
+                self._forget()
+            except BaseException:
+                self._forget()
+                raise
+        raise TaskGone(self.root, "its tree was being stopped")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._held:
+            self.release()
+
+    def release(self, how: str = "run") -> None:
+        """Let go of all tasks.
+
+        ``run``: as they were found. ``stop``: each thread with a SIGSTOP, before any of its instructions. ``kill``:
+        all are killed before any of them runs again, and gone when this returns.
+        """
+        if how == "kill":
+            release.kill(self.tasks, self._held)
+        else:
+            if how == "stop":
+                release.stop(self.tasks)
+            release.run(self._held)
+        self._held = []
+        self.last_release = time.monotonic_ns()
+
+    def _forget(self) -> None:
+        release.abandon(self._held)
+        self._held, self.tasks, self._blockers = [], [], []
+
+    def _freeze(self) -> None:
+        self.first_stop = time.monotonic_ns()
+        new = self._stop([self.root])
+        if not new and not self._blockers:
+            raise TaskGone(self.root, "it was being stopped")
+        while new:
+            while new:
+                new = self._stop(self._new_children(new))
+            new = self._stop(self._new_children([task for task in self.tasks if task.children]))
+        if self._blockers:
+            raise Refused(f"the tree of {self.root} cannot be stopped", self._blockers)
+        listed = {pid for task in self.tasks for pid in task.children}
+        if any(task.pid not in listed for task in self.tasks[1:]):
+            raise Changed  # a child was reaped by the kernel itself, and its number was given to a stranger
+
+    def _new_children(self, tasks: Iterable[FrozenTask]) -> list[int]:
+        """Children of stopped processes that are not known yet."""
+        known = {task.pid for task in self.tasks}
+        found = []
+        for task in tasks:
+            task.children = children(task)
+            found += [pid for pid in task.children if pid not in known]
+        return found
+
+    def _stop(self, pids: Iterable[int]) -> list[FrozenTask]:
+        """Stop processes, all at the same time; those that are there, as tasks."""
+        tasks = [FrozenTask(pid) for pid in pids]
+        leaders = [FrozenThread(task.pid, task.pid) for task in tasks if self._may_be_stopped(task.pid)]
+        stopped = {thread.pid: thread for thread in self._stop_threads(leaders)}
+        for task in tasks:
+            if task.pid in stopped:
+                task.threads.append(stopped[task.pid])
+                self._stop_others(task)
+        found = [task for task in tasks if task.threads or self._is_zombie(task)]
+        self.tasks += found
+        return found
+
+    def _stop_others(self, task: FrozenTask) -> None:
+        """Stop the other threads of a process, until no new one is there."""
+        known = {task.pid}
+        while True:
+            new = thread_ids(task.pid) - known
+            if not new:
+                return
+            known |= new
+            task.threads += self._stop_threads([FrozenThread(task.pid, tid) for tid in sorted(new)])
+
+    def _stop_threads(self, threads: list[FrozenThread]) -> list[FrozenThread]:
+        """Those of the threads that could be stopped; blockers are collected."""
+        seized, stopped = [], []
+        for thread in threads:
+            try:
+                if seize(thread):
+                    self._held.append(thread)
+                    seized.append(thread)
+            except Blocker as blocker:
+                self._blockers.append(blocker)
+        for thread in seized:
+            try:
+                if stop(thread):
+                    stopped.append(thread)
+                else:
+                    self._held.remove(thread)
+            except Blocker as blocker:
+                self._blockers.append(blocker)
+        return stopped
+
+    def _may_be_stopped(self, pid: int) -> bool:
+        if pid != os.getpid():
+            return True
+        hint = "run replant from outside of the tree (setsid does not suffice: it must not be a descendant)"
+        self._blockers.append(Blocker("replant itself is in the tree", code="self", pid=pid, hint=hint))
+        return False
+
+    def _is_zombie(self, task: FrozenTask) -> bool:
+        """Whether a process that cannot be stopped is there as a zombie; if only its leader is, that is a blocker."""
+        try:
+            others = thread_ids(task.pid) - {task.pid}
+        except TaskGone:
+            return False
+        if any(blocker.pid == task.pid for blocker in self._blockers):
+            return False
+        if others:
+            message = f"the first thread of process {task.pid} has ended while others run"
+            hint = "such a process cannot be made again; end it before the dump"
+            self._blockers.append(Blocker(message, code="leader-ended", pid=task.pid, hint=hint))
+        task.zombie = True
+        return not others
+
+
+def freeze(root: int) -> FrozenTree:
+    """The tree below and including process ``root``, stopped inside a ``with``.
+
+    :raises TaskGone: the root has ended. :raises Refused: a task cannot be stopped; everything runs on as found.
+    """
+    return FrozenTree(root)
+
+
+def thread_ids(pid: int) -> set[int]:
+    """The threads of a process. :raises TaskGone:"""
+    try:
+        return set(map(int, os.listdir(f"/proc/{pid}/task")))
+    except (FileNotFoundError, ProcessLookupError):
+        raise TaskGone(pid, "its threads were listed") from None
+
+
+def children(task: FrozenTask) -> list[int]:
+    """Children of all threads of a stopped process, zombies included."""
+    found: list[int] = []
+    for thread in task.threads:
+        try:
+            fd = os.open(f"/proc/{task.pid}/task/{thread.tid}/children", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Changed from None  # killed by somebody
+        try:
+            while data := os.read(fd, 1 << 16):
+                found += map(int, data.split())
+        finally:
+            os.close(fd)
+    return found

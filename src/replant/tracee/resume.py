@@ -1,0 +1,78 @@
+"""What a stop does to a system call that it interrupts, and how it is undone.
+
+A task that sleeps in a system call when it is stopped is found at the return of that call, with one of the kernel's
+own error numbers in rax, or with EINTR. On its way to user mode the kernel repeats the call; where we send a task on
+without the kernel's help, we do the same.
+"""
+
+from __future__ import annotations
+
+from struct import pack_into, unpack_from
+
+from replant.abi import x86_64 as nr
+from replant.abi.ptrace import ORIG_RAX, RAX, RIP
+
+from .task import read_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .task import FrozenThread
+
+_RESTART_BLOCK = -516  # ERESTART_RESTARTBLOCK: restart_syscall(2) goes on with the remaining time
+_REPEATED = (-512, -513, -514)  # ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND
+_EINTR = -4
+_SYSCALL_SIZE = 2
+
+# those that give EINTR for any interruption (signal(7)), and lose nothing when they start again
+_HURT = {
+    *(nr.epoll_wait, nr.epoll_pwait, nr.epoll_pwait2, nr.rt_sigtimedwait, nr.semop, nr.semtimedop),
+    *(nr.io_getevents, nr.io_pgetevents),
+    # sockets with a timeout
+    *(nr.recvfrom, nr.recvmsg, nr.recvmmsg, nr.read, nr.readv, nr.accept, nr.accept4),
+    *(nr.connect, nr.sendto, nr.sendmsg, nr.sendmmsg, nr.write, nr.writev),
+}
+
+
+def hurt(thread: FrozenThread) -> bool:
+    """Whether the stop has ended a system call with EINTR, that would have slept on without it.
+
+    With a signal to handle, EINTR is what the program would have got anyway.
+    """
+    rax, orig_rax = _words(thread.registers)
+    if rax != _EINTR or orig_rax not in _HURT:
+        return False
+    status = read_status(thread.pid, thread.tid)
+    return not (int(status[b"SigPnd"], 16) | int(status[b"ShdPnd"], 16)) & ~thread.sigmask
+
+
+def healed(thread: FrozenThread) -> bytearray:
+    """The registers of a thread, about to repeat the call that its stop has `hurt`."""
+    registers = bytearray(thread.registers)
+    _repeat(registers, _words(registers)[1])
+    return registers
+
+
+def in_user_mode(thread: FrozenThread) -> bytearray:
+    """The registers to load by instructions: what the kernel would have repeated is repeated."""
+    if hurt(thread):
+        return healed(thread)
+    registers = bytearray(thread.registers)
+    rax, orig_rax = _words(registers)
+    if orig_rax >= 0:
+        if rax in _REPEATED:
+            _repeat(registers, orig_rax)
+        elif rax == _RESTART_BLOCK:
+            _repeat(registers, nr.restart_syscall)
+    return registers
+
+
+def _repeat(registers: bytearray, number: int) -> None:
+    """Step back to the ``syscall`` instruction, and let it be call ``number``."""
+    (rip,) = unpack_from("<Q", registers, RIP)
+    pack_into("<q", registers, RAX, number)
+    pack_into("<qQ", registers, ORIG_RAX, -1, rip - _SYSCALL_SIZE)
+
+
+def _words(registers: bytearray) -> tuple[int, int]:
+    """rax and orig_rax, signed."""
+    return unpack_from("<q", registers, RAX)[0], unpack_from("<q", registers, ORIG_RAX)[0]

@@ -1,0 +1,99 @@
+"""What a freeze holds: threads and processes that are stopped by us, as they were found."""
+
+from __future__ import annotations
+
+from struct import pack_into, unpack, unpack_from
+
+from replant.abi.ptrace import ORIG_RAX, RIP
+from replant.errors import TaskGone
+
+from . import memory, ptrace
+
+_RSEQ_CS = 8  # offset in struct rseq (linux/rseq.h)
+
+
+class FrozenThread:
+    """A stopped thread.
+
+    ``registers``: user_regs_struct (216 bytes) as found at the stop; in a restartable sequence rip is where that is
+    aborted to, which the kernel does on the way back to user mode, but forgets once the thread has run elsewhere.
+    ``sigmask``: blocked signals. ``rseq``: address,
+    length and signature of its rseq area, zeros if there is none. ``stop_signal``: of a group-stop that it was in.
+    """
+
+    __slots__ = ("_status", "pid", "registers", "rseq", "sigmask", "stop_signal", "tid")
+
+    def __init__(self, pid: int, tid: int) -> None:
+        self.pid = pid
+        self.tid = tid
+        self.stop_signal = 0
+        self.registers = bytearray()
+        self.sigmask = 0
+        self.rseq = (0, 0, 0)
+        self._status: dict[bytes, bytes] = {}
+
+    def load(self) -> None:
+        """Read what is as it is at the stop. :raises TaskGone:"""
+        self.registers = ptrace.getregs(self.tid)
+        self.sigmask = ptrace.getsigmask(self.tid)
+        self.rseq = ptrace.get_rseq(self.tid)
+        if unpack_from("<q", self.registers, ORIG_RAX)[0] < 0:  # no system call is allowed in a sequence
+            self._abort_sequence()
+
+    @property
+    def rip(self) -> int:
+        """Where it was found."""
+        value: int = unpack_from("<Q", self.registers, RIP)[0]
+        return value
+
+    @property
+    def status(self) -> dict[bytes, bytes]:
+        """The lines of /proc/PID/task/TID/status, as when first asked for. :raises TaskGone:"""
+        if not self._status:
+            self._status = read_status(self.pid, self.tid)
+        return self._status
+
+    def signals(self, field: bytes) -> int:
+        """A set of signals in ``status``: SigPnd, ShdPnd, SigBlk, SigIgn, SigCgt."""
+        return int(self.status[field], 16)
+
+    def _abort_sequence(self) -> None:
+        area = self.rseq[0]
+        section = unpack("<Q", memory.read(self.pid, area + _RSEQ_CS, 8))[0] if area else 0
+        if section:
+            start, length, abort = unpack("<8xQQQ", memory.read(self.pid, section, 32))
+            if 0 <= self.rip - start < length:
+                pack_into("<Q", self.registers, RIP, abort)
+
+    def __repr__(self) -> str:
+        return f"FrozenThread({self.tid})"
+
+
+class FrozenTask:
+    """A process of a frozen tree, all its threads stopped, its leader first; a zombie has none."""
+
+    __slots__ = ("children", "pid", "threads", "zombie")
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.threads: list[FrozenThread] = []
+        self.children: list[int] = []
+        self.zombie = False
+
+    @property
+    def stop_signal(self) -> int:
+        """The signal of the group-stop that the process was in, 0 if it was running."""
+        return max((thread.stop_signal for thread in self.threads), default=0)
+
+    def __repr__(self) -> str:
+        return f"FrozenTask({self.pid}{', zombie' if self.zombie else ''}, {len(self.threads)} threads)"
+
+
+def read_status(pid: int, tid: int) -> dict[bytes, bytes]:
+    """The lines of /proc/PID/task/TID/status by their first word. :raises TaskGone:"""
+    try:
+        with open(f"/proc/{pid}/task/{tid}/status", "rb", buffering=0) as file:
+            lines = file.read(8192).split(b"\n")
+    except (FileNotFoundError, ProcessLookupError):
+        raise TaskGone(tid, "its status was read") from None
+    return {key: value.strip() for key, _, value in [line.partition(b":") for line in lines]}

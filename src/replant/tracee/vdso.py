@@ -1,0 +1,93 @@
+"""The vDSO of a process, and the room behind it.
+
+The kernel maps the same file into every 64-bit process, executable and readable, and fills its last page with zeros:
+room for some hundred bytes of code that no allocator hands out and no program reads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from struct import unpack_from
+
+from replant.abi.mman import PAGE
+from replant.errors import Blocker, ReplantError
+
+from . import blob
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .memory import Memory
+
+_AT_SYSINFO_EHDR = 33
+_found: list[int] = []
+
+
+def room() -> int:
+    """The offset in the vDSO of the first byte that belongs to nothing, a multiple of 64.
+
+    :raises ReplantError: this process has no vDSO, or it is too full.
+    """
+    if not _found:
+        _found.append(_room(_own()))
+    return _found[0]
+
+
+def padding() -> int:
+    """`room` within its page."""
+    return room() % PAGE
+
+
+def base(pid: int, memory: Memory) -> int:
+    """Where a process has its vDSO.
+
+    :raises Blocker: nowhere (vdso=0, a 32-bit program, or it has unmapped it).
+    """
+    for address in (_from_auxv(pid), _from_maps(pid)):
+        if address and memory.read(address, 5) == b"\x7fELF\x02":
+            return address
+    raise Blocker(
+        f"process {pid} has no 64-bit vDSO",
+        code="no-vdso",
+        pid=pid,
+        hint="32-bit programs, and those that unmap their vDSO, cannot be dumped",
+    )
+
+
+def _own() -> int:
+    libc = ctypes.CDLL(None)
+    libc.getauxval.restype = ctypes.c_ulong
+    address: int = libc.getauxval(ctypes.c_ulong(_AT_SYSINFO_EHDR))
+    if not address:
+        raise ReplantError("this kernel gives programs no vDSO", code="no-vdso", hint="boot without vdso=0")
+    return address
+
+
+def _room(elf: int) -> int:
+    """Past headers, segments and sections; debuggers read the section headers, which belong to no segment."""
+    header = ctypes.string_at(elf, 64)
+    phoff, shoff, phentsize, phnum, shentsize, shnum = unpack_from("<QQ6xHHHH", header, 32)
+    end = max(phoff + phentsize * phnum, shoff + shentsize * shnum)
+    for at in range(elf + phoff, elf + phoff + phentsize * phnum, phentsize):
+        kind, offset, size = unpack_from("<I4xQ16xQ", ctypes.string_at(at, 56))
+        if kind == 1:
+            end = max(end, offset + size)
+    start = end + 63 & ~63
+    if start % PAGE == 0 or start % PAGE + blob.END > PAGE:
+        raise ReplantError("the vDSO of this kernel leaves no room for our code", code="no-room-in-vdso")
+    return start
+
+
+def _from_auxv(pid: int) -> int:
+    with open(f"/proc/{pid}/auxv", "rb", buffering=0) as file:
+        data = file.read(1024)
+    words: list[int] = memoryview(data[: len(data) & ~15]).cast("Q").tolist()
+    values: dict[int, int] = dict(zip(words[::2], words[1::2], strict=True))
+    return values.get(_AT_SYSINFO_EHDR, 0)
+
+
+def _from_maps(pid: int) -> int:
+    with open(f"/proc/{pid}/maps", "rb") as file:
+        for line in file:
+            if line.endswith(b"[vdso]\n"):
+                return int(line.partition(b"-")[0], 16)
+    return 0

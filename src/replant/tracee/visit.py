@@ -1,0 +1,159 @@
+"""One thread on its visit to the blob: sent in, let run to its TRAP, taken home."""
+
+from __future__ import annotations
+
+import os
+from struct import pack_into, unpack_from
+
+from replant.abi import ptrace as abi
+from replant.abi.signal import FAULTS, IGNORED_BY_DEFAULT, SIGCONT, SIGKILL, STOPPING, bit
+from replant.errors import Blocker, Bug, ReplantError
+
+from . import blob, ptrace, wait
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .task import FrozenThread
+
+_ALL = (1 << 64) - 1
+_TRAP_FLAG = 0x100  # of eflags: single step
+_ARGUMENTS = (abi.RDI, abi.RSI, abi.RDX, abi.R10, abi.R8, abi.R9)
+_SPINS = 40
+
+
+class Visitor:
+    """A thread that goes inside, with the signal of its TRAPs (0: there is none, it has to be interrupted).
+
+    :raises Blocker: it cannot run code of ours.
+    """
+
+    __slots__ = ("_blocked", "_code", "_running", "signal", "thread")
+
+    def __init__(self, thread: FrozenThread, code: int) -> None:
+        refuse_strangers(thread)
+        self.thread = thread
+        self.signal = trap_signal(thread)
+        self._code = code
+        self._blocked = False
+        self._running = False
+
+    def send(self, entry: int, record: int = 0) -> None:
+        """Point the thread at an entry of the blob; from here on it finds its way home alone."""
+        self._set(entry, ((abi.RBX, record),))
+
+    def once(self, nr: int, args: tuple[int, ...], then: int, after_error: int) -> int:
+        """One call without a record; what it gave. The thread would go on at ``then``, or ``after_error``."""
+        values = [(abi.RAX, nr), (abi.R13, self.signal), (abi.R14, then), (abi.R15, after_error)]
+        self._set(blob.ONCE, (*values, *zip(_ARGUMENTS, args, strict=False)))
+        self.run()
+        result: int = unpack_from("<q", ptrace.getregs(self.thread.tid), abi.RBX)[0]
+        return result
+
+    def block_signals(self) -> None:
+        """Keep handlers of the program from running meanwhile; SIGSTOP and SIGKILL come through."""
+        keep = bit(self.signal) if self.signal else 0
+        ptrace.setsigmask(self.thread.tid, _ALL & ~keep)
+        self._blocked = True
+
+    def run(self) -> None:
+        """Let the thread run to its TRAP.
+
+        :raises TaskGone: it was killed. :raises Bug: our code faults.
+        """
+        if not self._blocked:
+            self.block_signals()
+        ptrace.cont(self.thread.tid)
+        self._running = True
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the thread stands at its TRAP, if it is running."""
+        if self._running:
+            self._await_signal() if self.signal else self._await_pause()
+            self._running = False
+
+    def go_home(self) -> None:
+        """Give the thread back what it had. The mask first: without its registers it would restore that itself."""
+        ptrace.setsigmask(self.thread.tid, self.thread.sigmask)
+        ptrace.setregs(self.thread.tid, self.thread.registers)
+
+    def _set(self, entry: int, values: tuple[tuple[int, int], ...]) -> None:
+        registers = bytearray(self.thread.registers)
+        (flags,) = unpack_from("<Q", registers, abi.EFLAGS)
+        pack_into("<Q", registers, abi.EFLAGS, flags & ~_TRAP_FLAG)
+        pack_into("<qQ", registers, abi.ORIG_RAX, -1, self._code + entry)
+        for offset, value in values:
+            pack_into("<Q", registers, offset, value & _ALL)
+        ptrace.setregs(self.thread.tid, registers)
+
+    def _await_signal(self) -> None:
+        tid = self.thread.tid
+        while True:
+            status = wait.until_stopped(tid)
+            signal = wait.delivery(status)
+            if signal == self.signal:
+                if self._stands_at(blob.TRAPPED):
+                    return
+                signal = 0  # somebody else's, and nobody minds it
+            self._pass_on(status, signal)
+
+    def _await_pause(self) -> None:
+        """No signal can tell: look after a while, and after a longer one."""
+        tid, spins = self.thread.tid, _SPINS
+        while True:
+            for _ in range(spins):
+                os.sched_yield()
+            ptrace.interrupt(tid)
+            status = wait.until_stopped(tid)
+            if self._stands_at(blob.PAUSED):
+                return
+            self._pass_on(status, wait.delivery(status))
+            spins *= 2
+
+    def _pass_on(self, status: int, signal: int) -> None:
+        """Let the thread go on after a stop that is none of ours."""
+        if signal in FAULTS:
+            raise Bug(f"signal {signal} in our own code inside task {self.thread.tid}", pid=self.thread.pid)
+        self.thread.stop_signal = wait.group_stop(status) or self.thread.stop_signal
+        ptrace.cont(self.thread.tid, signal)
+
+    def _stands_at(self, place: int) -> bool:
+        at = unpack_from("<Q", ptrace.getregs(self.thread.tid), abi.RIP)[0] - self._code
+        if not 0 <= at < blob.END:
+            raise ReplantError(
+                f"task {self.thread.tid} did not wait for us to look, and runs on",
+                code="overslept",
+                pid=self.thread.pid,
+                hint="was this process stopped for a while? try again",
+            )
+        return bool(at == place)
+
+
+def refuse_strangers(thread: FrozenThread) -> None:
+    """Refuse to send a thread inside that would not survive it.
+
+    :raises Blocker: 32-bit code, a seccomp filter (which could kill it once we are gone), syscall user dispatch.
+    """
+    if unpack_from("<Q", thread.registers, abi.CS)[0] != abi.USER_CS:
+        raise _stranger(thread, "runs 32-bit code", "32-bit")
+    if thread.status[b"Seccomp"] != b"0":
+        raise _stranger(thread, "is under seccomp", "seccomp")
+    if ptrace.dispatches_syscalls(thread.tid):
+        raise _stranger(thread, "has its system calls dispatched to itself", "syscall-user-dispatch")
+
+
+def _stranger(thread: FrozenThread, what: str, code: str) -> Blocker:
+    hint = "nothing can be run safely inside such a task; end it before the dump"
+    return Blocker(f"task {thread.tid} {what}", code=code, pid=thread.pid, resource=f"task {thread.tid}", hint=hint)
+
+
+def trap_signal(thread: FrozenThread) -> int:
+    """A signal that means nothing to the process, and that the thread does not block; 0 if there is none."""
+    caught, ignored = thread.signals(b"SigCgt"), thread.signals(b"SigIgn")
+    number: int
+    for number in (*IGNORED_BY_DEFAULT, *range(1, 32)):
+        harmless = (number in IGNORED_BY_DEFAULT and not caught & bit(number)) or ignored & bit(number)
+        special = number in STOPPING or number in (SIGCONT, SIGKILL) or number in FAULTS
+        if harmless and not special and not thread.sigmask & bit(number):
+            return number
+    return 0
