@@ -1,4 +1,4 @@
-"""Test programs in C, compiled once a session."""
+"""Test programs in C."""
 
 from __future__ import annotations
 

@@ -24,8 +24,15 @@ class Program:
         self.root = root
 
     @classmethod
-    def start(cls, argv: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> Self:
-        """Start ``argv`` as a daemon would: own session, in ``folder``, output into the file ``out``."""
+    def start(
+        cls,
+        argv: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        own_session: bool = True,
+    ) -> Self:
+        """Start ``argv`` in ``folder``, its output into the file ``out``; as a daemon does it, in its own session."""
         with open(folder / "out", "ab") as out:
             process = subprocess.Popen(
                 argv,
@@ -34,7 +41,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                start_new_session=True,
+                start_new_session=own_session,
             )
         process.returncode = 0  # reaping is `reap`'s work: after a restore the root is a child of init
         return cls(folder, process.pid)

@@ -189,6 +189,18 @@ def test_goes_on_in_every_mode(name: str, mode: Mode, tmp_path: Path) -> None:
         roundtrip(program, check, mode, times=2)
 
 
+def test_a_job_of_somebody_elses_session(tmp_path: Path) -> None:
+    """Session and group are the caller's, outside of the tree: after the restore those of whoever restored it."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    argv = [sys.executable, str(HERE / "pool.py"), "3"]
+    with Program.start(argv, folder, {"PYTHONPATH": str(HERE)}, own_session=False) as program:
+        program.until_ready()
+        assert os.getsid(program.root) == os.getsid(0)
+        roundtrip(program, program.ask, times=2)
+        assert os.getsid(program.root) == os.getsid(0)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_checks_itself(case: Callable[[Path], Case], tmp_path: Path) -> None:
     """The program is right before anything is done to it, and stays so: else its verdicts mean nothing."""
