@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 
 from replant.abi import fcntl, x86_64
@@ -13,14 +14,27 @@ if TYPE_CHECKING:
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import Extent
-    from replant.resources.protocol import RestoreSide
+    from replant.resources.protocol import DumpSide, FileFacts, RestoreSide
 
 _ENOSYS, _EOPNOTSUPP = 38, 95
 _CHUNK = 1 << 30  # sendfile(2) moves at most 0x7ffff000 bytes a call
 
 
+def keep(f: FileFacts, dump: DumpSide) -> tuple[Extent, ...]:
+    """Put the contents of ``f`` into the page store.
+
+    Through a description of our own: looking for data moves the offset, and that of the program must not move even if
+    the dump is killed at that moment.
+    """
+    fd = os.open(f"/proc/self/fd/{f.grab()}", os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
+    try:
+        return tuple(dump.keep_file(fd, f.size))
+    finally:
+        os.close(fd)
+
+
 def fill(on: Track, fd: Slot | int, size: int, extents: Iterable[Extent], restore: RestoreSide) -> None:
-    """Give the empty file ``fd`` its size and data; the offset of ``fd`` is left anywhere.
+    """Give the empty file ``fd`` its size and data; the offset of ``fd`` is 0 afterwards.
 
     Room is reserved first: then a full disk is an error of fallocate(2), and sendfile(2) cannot fall short.
     """
@@ -32,6 +46,7 @@ def fill(on: Track, fd: Slot | int, size: int, extents: Iterable[Extent], restor
             source = Out(8, struct.pack("=q", extent.at + start))
             count = min(_CHUNK, extent.length - start)
             on.call(x86_64.sendfile, fd, restore.pages, source, count, why="data from the image")
+    on.call(x86_64.lseek, fd, 0, fcntl.SEEK_SET)
 
 
 def layout(extents: Iterable[Extent]) -> list[tuple[int, int]]:

@@ -9,19 +9,27 @@ from replant.resources.shared.refusal import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from replant.abi.call import Slot, Track
+    from replant.model.tree import File
     from replant.resources.protocol import FileFacts
 
 #: Flags of F_GETFL that act when a file is created or found, or that F_SETFL puts on later.
 _NOT_AGAIN = (
     fcntl.O_CREAT | fcntl.O_EXCL | fcntl.O_NOCTTY | fcntl.O_TRUNC | fcntl.O_ASYNC | fcntl.O_CLOEXEC
-    | fcntl.O_TMPFILE_BIT
 )  # fmt: skip
 
 
 def again(flags: int) -> int:
     """The flags that open an existing thing once more: never create, never truncate, never take a terminal."""
+    if flags & fcntl.O_TMPFILE_BIT:
+        flags &= ~fcntl.O_TMPFILE  # it was opened by its directory
     return flags & ~_NOT_AGAIN | fcntl.O_NOCTTY
+
+
+#: Flags that F_SETFL puts on, and the one that every open of a 64-bit program has.
+_ANY_TIME = fcntl.O_APPEND | fcntl.O_NONBLOCK | fcntl.O_DIRECT | fcntl.O_ASYNC | fcntl.O_NOATIME | fcntl.O_LARGEFILE
 
 
 def named(f: FileFacts) -> str:
@@ -61,3 +69,22 @@ def reopen(on: Track, fd: Slot | int, flags: int, why: str) -> Slot:
     on.call(x86_64.dup3, kept, 0, 0, why="standard input again")
     on.call(x86_64.close, kept)
     return made
+
+
+def lasting(flags: int) -> int:
+    """Those of F_GETFL that only open(2) can give a description."""
+    return flags & ~_ANY_TIME
+
+
+def spread(on: Track, made: Slot, flags: int, files: Sequence[File]) -> list[Slot]:
+    """A description for each file of one inode: for the first that it fits ``made``, which was opened with ``flags``.
+
+    All others get a new one; if ``made`` fits none it is closed.
+    """
+    opened: list[Slot] = []
+    for file in files:
+        fits = lasting(file.flags) == flags and made not in opened
+        opened.append(made if fits else reopen(on, made, file.flags, "one more open of the file"))
+    if made not in opened:
+        on.call(x86_64.close, made, why="open only to be filled")
+    return opened

@@ -1,0 +1,116 @@
+"""memfd_create(2): name, contents, mode, owner and seals of one inode, for all its descriptions and mappings together.
+
+A seal against future writes allows the writable mappings made before it, so it is put on by a holder, once those stand.
+"""
+
+from __future__ import annotations
+
+import os
+from stat import S_IMODE, S_ISREG
+
+from replant.abi import fcntl, x86_64
+from replant.abi.libc import syscall
+from replant.model.frozen import Frozen
+from replant.model.tree import Extent
+from replant.resources.shared import compare, contents, locks
+from replant.resources.shared.opening import spread
+from replant.resources.shared.refusal import refuse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from replant.abi.call import Slot, Track
+    from replant.model.tree import File
+    from replant.resources.protocol import DumpSide, FileFacts, RestoreSide
+
+VERSION = 1
+SEEKABLE = True
+_PREFIX, _SUFFIX = "/memfd:", " (deleted)"
+_HUGETLBFS_MAGIC = 0x958458F6
+_EPERM = 1
+
+
+class State(Frozen):
+    """``name`` as given to memfd_create, ``ino`` joins descriptions of one inode, ``seals`` are of F_GET_SEALS."""
+
+    name: str
+    dev: int
+    ino: int
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    seals: int
+    extents: tuple[Extent, ...]
+
+
+def claims(f: FileFacts) -> bool:
+    """The kernel names it ``/memfd:NAME (deleted)``."""
+    return S_ISREG(f.mode) and f.link.startswith(_PREFIX) and f.link.endswith(_SUFFIX)
+
+
+def read(f: FileFacts, dump: DumpSide) -> State:
+    """Attributes and contents. :raises Blocker: it has huge pages, or a lock is held."""
+    fd = f.grab()
+    if _is_hugetlb(fd):
+        raise refuse(f, "it has huge pages of hugetlbfs", "use transparent huge pages instead", "hugetlb")
+    if locks.read(f, dump):
+        raise refuse(f, "a lock is held on it", "let the program give it up", "lock")
+    name = f.link[len(_PREFIX) : -len(_SUFFIX)]
+    seals = syscall(x86_64.fcntl, fd, fcntl.F_GET_SEALS)
+    owner = os.fstat(fd)
+    kept = contents.keep(f, dump)
+    return State(name, f.dev, f.ino, f.size, f.mode, owner.st_uid, owner.st_gid, seals, kept)
+
+
+def _is_hugetlb(fd: int) -> bool:
+    answer = bytearray(120)  # struct statfs
+    syscall(x86_64.fstatfs, fd, answer)
+    return int.from_bytes(answer[:8], "little") == _HUGETLBFS_MAGIC
+
+
+def group(file: File) -> object:
+    """Descriptions and mappings of one inode are made together."""
+    return (_state(file).dev, _state(file).ino)
+
+
+def _state(file: File) -> State:
+    assert isinstance(file.state, State)
+    return file.state
+
+
+def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
+    """Create, fill, seal, and open again for every further description."""
+    state = _state(files[0])
+    how = fcntl.MFD_ALLOW_SEALING | (fcntl.MFD_NOEXEC_SEAL if state.seals & fcntl.F_SEAL_EXEC else fcntl.MFD_EXEC)
+    if state.mode & 0o111:
+        how = fcntl.MFD_ALLOW_SEALING | fcntl.MFD_EXEC
+    made = on.call(x86_64.memfd_create, fcntl.cstring(state.name), how, why="memfd")
+    contents.fill(on, made, state.size, state.extents, restore)
+    on.call(x86_64.fchown, made, state.uid, state.gid, why="owner")
+    on.call(x86_64.fchmod, made, S_IMODE(state.mode), why="mode")
+    late = any(_seals_later(file, restore) for file in files)
+    seals = state.seals & ~(fcntl.F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL) if late else state.seals
+    if seals:
+        on.call(x86_64.fcntl, made, fcntl.F_ADD_SEALS, seals, why="seals")
+    return spread(on, made, fcntl.O_RDWR, files)
+
+
+def _seals_later(file: File, restore: RestoreSide) -> bool:
+    writable = file.flags & fcntl.O_ACCMODE != fcntl.O_RDONLY
+    sealed = _state(file).seals & fcntl.F_SEAL_FUTURE_WRITE
+    return bool(writable and sealed and restore.holder(file.number))
+
+
+def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+    """The seal against future writes; EPERM: another description has done it, with the seal against seals."""
+    if _seals_later(file, restore):
+        on.call(x86_64.fcntl, fd, fcntl.F_ADD_SEALS, _state(file).seals, why="last seals", ok=(_EPERM,))
+
+
+def same(before: State, after: State, elapsed: int) -> Iterable[str]:
+    """Everything but the inode number and the place of the contents in the page store."""
+    yield from compare.fields(before, after, ("dev", "ino", "extents"))
+    if elapsed == 0 and contents.layout(before.extents) != contents.layout(after.extents):
+        yield f"data at {contents.layout(before.extents)} -> {contents.layout(after.extents)}"
