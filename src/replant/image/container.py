@@ -143,7 +143,9 @@ class ImageWriter:
 
     def _pages(self) -> Part:
         size = os.fstat(self.pages_fd).st_size
-        return Part("pages.bin", size, sums.of_file(self.pages_fd, size))
+        found = sums.of_file(self.pages_fd, size)
+        sums.punch_zeros(self.pages_fd, found)
+        return Part("pages.bin", size, found)
 
 
 def _manifest(

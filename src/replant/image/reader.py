@@ -37,7 +37,7 @@ class Image:
         part = self.manifest.part("pages.bin")
         try:
             found = sums.of_file(self.pages_fd, part.size)
-        except (OSError, EOFError) as e:
+        except OSError as e:
             raise _unreadable("pages.bin", e) from e
         sums.compare(part.name, found, part.sums)
 
