@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BASE = 0x400000
 _SYSCALL = 5  # offset of the instruction in _CODE
 _CODE = b"\xb8\x22\x00\x00\x00\x0f\x05\xeb\xf7"  # again: mov $__NR_pause, %eax; syscall; jmp again
+_SIGNALS = [*range(1, 32), *range(34, 65)]  # an interpreter ignores SIGPIPE and SIGXFSZ, which exec would keep
 SEED_RANGE = (_BASE, _BASE + mman.PAGE)
 OPTIONS = ptrace.O_EXITKILL | ptrace.O_TRACESYSGOOD
 
@@ -46,7 +47,6 @@ class Seed:
         ptrace.seize(self.pid, OPTIONS)
         ptrace.interrupt(self.pid)
         wait.until_stopped(self.pid)
-        ptrace.setsigmask(self.pid, (1 << 64) - 1)
         maps = procfs.maps(self.pid, vmflags=False)
         self.vdso = [m for m in maps if is_special(m)]
         self.rest = [m for m in maps if not is_special(m) and m.path != "[vsyscall]"]
@@ -101,7 +101,7 @@ def inject(tid: int, instruction: int, nr: int, *args: int) -> int:
 def _spawn() -> int:
     fd = _image()
     try:
-        return os.posix_spawn(f"/proc/self/fd/{fd}", ["replant"], {}, setsigmask=())
+        return os.posix_spawn(f"/proc/self/fd/{fd}", ["replant"], {}, setsigdef=_SIGNALS)
     except OSError as e:
         raise ReplantError(
             f"the seed process cannot be started: {e.strerror}",

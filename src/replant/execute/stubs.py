@@ -20,15 +20,26 @@ if TYPE_CHECKING:
     from replant.execute.arena import Arena
     from replant.tracee.batch import Encoded
 
-_TRAP_SIGNAL = 23  # SIGURG: a traced task stops for it whatever its disposition, and it is never delivered
 _WALL = 0x40000000
+_EVERY = (1 << 64) - 1
+# ignored by default, so that nothing happens if one is left; then those of real time, which few programs use
+_CANDIDATES = (23, 28, 18, *range(64, 33, -1))  # SIGURG, SIGWINCH, SIGCONT
+
+
+def trap_signal(queued: set[int]) -> int:
+    """A signal by which stubs stop: none that a stub will have pending. It alone is not blocked in them.
+
+    A traced task stops for a signal whatever its disposition, and the tracer never delivers it.
+    """
+    return next(s for s in _CANDIDATES if s not in queued)
 
 
 class Stubs:
     """All tasks that the restore has made, by tid; ``born`` is called with the tid of each new one."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, trap: int) -> None:
         self._arena = arena
+        self._trap = trap
         self._code = arena.place(blob.CODE)
         self._running: dict[int, tuple[Track, Encoded, int]] = {}
         self._expected: set[int] = set()
@@ -37,8 +48,9 @@ class Stubs:
         self.born: Callable[[int], None] = lambda tid: None
 
     def adopt(self, tid: int) -> None:
-        """A task that is there already, stopped: the seed."""
+        """A task that is there already, stopped: the seed. What is cloned from it inherits its signal mask."""
         self.alive.add(tid)
+        ptrace.setsigmask(tid, _EVERY & ~(1 << self._trap - 1))
 
     def expect(self, tid: int) -> None:
         """A task that a batch is about to make."""
@@ -53,7 +65,7 @@ class Stubs:
         at = self._arena.mark()
         base = self._arena.address + at
         end = base + batch.RECORD * (len(track.calls) + 1)
-        encoded = batch.encode(track.calls, base, end, track, trap=_TRAP_SIGNAL)
+        encoded = batch.encode(track.calls, base, end, track, trap=self._trap)
         self._arena.fill(at, encoded.records, encoded.data)
         self._running[tid] = (track, encoded, at)
         ptrace.launch(tid, self._code + blob.RUN, base)
@@ -95,7 +107,7 @@ class Stubs:
     def _stopped(self, tid: int, status: int) -> None:
         if tid in self._running:
             signal = os.WSTOPSIG(status)
-            if signal == _TRAP_SIGNAL:
+            if signal == self._trap:
                 self._finish(tid)
             elif tid in self._ending:  # it dies by this signal
                 ptrace.cont(tid, signal)

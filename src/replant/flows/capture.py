@@ -126,7 +126,7 @@ class Capture:
             subreaper=bool(self._views[s.pid].subreaper) if not frozen.zombie else False,
             stop_signal=frozen.stop_signal,
             comm=s.comm,
-            threads=tuple(t.tid for t in frozen.threads),
+            threads=tuple(t.tid for t in frozen.threads) or (s.pid,),
             cwd=links.get("cwd", -1),
             root=links.get("root", -1),
             exe=links.get("exe", -1),

@@ -7,7 +7,9 @@ order, so that a thousand look-alikes cost a sort and not a million comparisons.
 from __future__ import annotations
 
 import os
-from functools import cmp_to_key
+from _functools import (  # type: ignore[import-not-found]
+    cmp_to_key,  # functools itself takes milliseconds to import
+)
 
 from replant.abi import libc, x86_64
 from replant.errors import Blocker

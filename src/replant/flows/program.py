@@ -33,6 +33,7 @@ _F_DUPFD, _F_SETFL, _F_SETOWN_EX, _F_SETSIG = 0, 4, 15, 10
 _O_PATH = 0o10000000
 _SETTABLE = os.O_APPEND | os.O_NONBLOCK | 0o20000 | os.O_DIRECT | os.O_NOATIME
 _ALL_DESCRIPTORS = 0xFFFFFFFF
+_SIGCHLD = 17
 _NONE: dict[str, Frozen] = {}
 
 
@@ -100,6 +101,12 @@ class Program:
         """The State of an attribute of a thread."""
         return self._states.get(tid, {}).get(kind)
 
+    def queued(self) -> set[int]:
+        """The signals that some task will have pending."""
+        kinds = registry.task_kinds()
+        hooks = ((getattr(kinds[a.kind], "queues", None), a.state) for a in self.model.attributes)
+        return {signal for queues, state in hooks if queues for signal in queues(state)}
+
     # the restorer
 
     def open_files(self) -> Track:
@@ -138,6 +145,7 @@ class Program:
     def process(self, pid: int) -> Track:
         """What a living process does: memory, descriptors, attributes, threads."""
         on = Track(str(pid))
+        on.call(x86_64.rt_sigaction, _SIGCHLD, bytes(32), 0, 8, why="forget the children that died on the way")
         task = self.tasks[pid]
         alone = len(task.threads) == 1
         own = {"memory": self._memory, "descriptors": self._descriptors, "threads": self._threads}

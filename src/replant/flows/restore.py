@@ -8,19 +8,20 @@ from __future__ import annotations
 import gc
 import os
 import time
-from functools import partial
+from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 
-from replant.errors import Blocker, Refused
+from replant.errors import Blocker, Refused, TaskGone
 from replant.execute import landing, worker
 from replant.execute.arena import Arena, find_hole
 from replant.execute.local import Restorer
 from replant.execute.seed import SEED_RANGE, Seed
-from replant.execute.stubs import Stubs
+from replant.execute.stubs import Stubs, trap_signal
 from replant.execute.vdso import Vdso
 from replant.flows import tree
 from replant.flows.program import Program, alive
 from replant.image.container import open_image
 from replant.model.frozen import Frozen
+from replant.observe import procfs
 from replant.pages.store import PageReader
 from replant.policy import DEFAULT
 from replant.resources import registry
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _ARENA = 1 << 30  # sparse: only what is used takes memory
 _GAP = 1 << 20
+_REAPING = 2.0  # seconds that a dead task whose number is wanted may take to go away
 
 
 class RestoreReport(Frozen):
@@ -78,6 +80,7 @@ def restore(
 
 def blockers(model: Model) -> list[Blocker]:
     """Everything that stands against restoring the tree on this host: pids taken, files changed or missing, …"""
+    until = time.monotonic() + _REAPING
     found = [
         Blocker(
             f"the pid {tid} is taken",
@@ -88,7 +91,7 @@ def blockers(model: Model) -> list[Blocker]:
         )
         for t in model.tasks
         for tid in t.threads or (t.pid,)
-        if os.path.exists(f"/proc/{tid}")
+        if _taken(tid, until)
     ]
     checks: list[Callable[[], None]] = []
     for file in model.files:
@@ -105,6 +108,19 @@ def blockers(model: Model) -> list[Blocker]:
         except Blocker as b:
             found.append(b)
     return found
+
+
+def _taken(tid: int, until: float) -> bool:
+    """Whether a task has that number; one that is dead already is waited for, since an init may reap lazily."""
+    while os.path.exists(f"/proc/{tid}"):
+        try:
+            dead = procfs.stat(tid).state in "ZX"
+        except TaskGone:
+            continue
+        if not dead or time.monotonic() > until:
+            return True
+        time.sleep(0.001)
+    return False
 
 
 def _check(model: Model) -> None:
@@ -124,8 +140,8 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, o
     vdso = Vdso()
     address = find_hole([(v.start, v.end) for m in model.mms for v in m.vmas] + [SEED_RANGE], _ARENA + _GAP + vdso.size)
     arena = Arena(address, _ARENA)
-    restorer, stubs = Restorer(), Stubs(arena)
     program = Program(model, PageReader(image.pages_fd), policy, arena.place, address + _ARENA + _GAP)
+    restorer, stubs = Restorer(), Stubs(arena, trap_signal(program.queued()))
     try:
         restorer.run(program.open_files())
         seed = Seed()

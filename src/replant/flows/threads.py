@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from replant.observe import procfs
 from replant.tracee import ptrace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from functools import cached_property as once
 
     from replant.observe.procfs import Stat, Status
     from replant.tracee.task import FrozenTask, FrozenThread
+else:
+
+    class once:
+        """functools.cached_property, whose module takes longer to import than a small tree to dump."""
+
+        def __init__(self, read):
+            self.read = read
+            self.__doc__ = read.__doc__
+
+        def __get__(self, view, owner=None):
+            value = view.__dict__[self.read.__name__] = self.read(view)
+            return value
 
 
 class ThreadView:
@@ -31,47 +42,47 @@ class ThreadView:
         """The number of the file description that stands for ``cwd``, ``root`` or ``exe``."""
         return self._links[link]
 
-    @cached_property
+    @once
     def stat(self) -> Stat:
         """/proc/PID/task/TID/stat."""
         return procfs.stat(self.pid, self.tid)
 
-    @cached_property
+    @once
     def status(self) -> Status:
         """/proc/PID/task/TID/status."""
         return procfs.status(self.pid, self.tid)
 
-    @cached_property
+    @once
     def registers(self) -> bytes:
         """The general registers as found at the stop (user_regs_struct)."""
         return bytes(self.thread.registers)
 
-    @cached_property
+    @once
     def xstate(self) -> bytes:
         """NT_X86_XSTATE: the standard form of XSAVE."""
         return ptrace.getregset(self.tid, ptrace.NT_X86_XSTATE)
 
-    @cached_property
+    @once
     def sigmask(self) -> int:
         """Blocked signals."""
         return self.thread.sigmask
 
-    @cached_property
+    @once
     def pending_thread(self) -> Sequence[bytes]:
         """siginfo_t of the signals pending for the thread, in order."""
         return ptrace.peeksiginfo(self.tid, shared=False)
 
-    @cached_property
+    @once
     def pending_process(self) -> Sequence[bytes]:
         """siginfo_t of the signals pending for the process, in order."""
         return ptrace.peeksiginfo(self.tid, shared=True)
 
-    @cached_property
+    @once
     def rseq(self) -> tuple[int, int, int]:
         """Address, length and signature of its restartable sequence area, zeros if there is none."""
         return self.thread.rseq
 
-    @cached_property
+    @once
     def robust_list(self) -> tuple[int, int]:
         """Head and length of its list of robust futexes."""
         return ptrace.get_robust_list(self.tid)

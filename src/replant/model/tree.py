@@ -15,7 +15,7 @@ class Task(Frozen):
 
     ``state`` is ``"R"`` (alive), ``"T"`` (stopped by ``stop_signal``) or ``"Z"`` (dead, with its wait status
     ``exit_code``, as in ``/proc/PID/stat``). ``cwd``, ``root`` and ``exe`` are numbers of file descriptions, -1 where
-    there is none (a zombie). ``threads`` lists thread ids, the leader first.
+    there is none (a zombie); ``root`` also where it is that of the host. ``threads`` lists thread ids, the leader first.
     """
 
     pid: int

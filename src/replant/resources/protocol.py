@@ -245,6 +245,10 @@ class TaskKind(Protocol):
         """Calls in the thread (SCOPE process: in the leader)."""
         ...
 
+    def queues(self, state: Any) -> Iterable[int]:
+        """Optional. The signals that `make` leaves pending."""
+        ...
+
     def make_outside(self, state: Any, tid: int, on: Track, restore: RestoreSide) -> None:
         """Optional. Calls **in the restorer** once the task exists (files of /proc/TID)."""
         ...

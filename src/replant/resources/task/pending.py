@@ -11,7 +11,8 @@ what would have been added to the overrun count of this signal comes as a signal
 from __future__ import annotations
 
 from replant.abi import x86_64 as nr
-from replant.abi.sigaction import SIGKILL, SIGSTOP, bits, siginfo, siginfo_head
+from replant.abi.sigaction import bits, siginfo, siginfo_head
+from replant.abi.signal import SIGKILL, SIGSTOP
 from replant.errors import Blocker
 from replant.model.frozen import Frozen
 
@@ -66,6 +67,11 @@ def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
         on.call(nr.rt_tgsigqueueinfo, tgid, tid, siginfo_head(info)[0], info, why="pending signal of the thread")
     for info in state.process:
         on.call(nr.rt_sigqueueinfo, tgid, siginfo_head(info)[0], info, why="pending signal of the process")
+
+
+def queues(state: State) -> set[int]:
+    """The signals that will be pending."""
+    return {siginfo_head(info)[0] for info in (*state.thread, *state.process)}
 
 
 def same(before: State | None, after: State | None, elapsed: int) -> list[str]:

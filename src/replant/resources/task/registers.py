@@ -25,23 +25,21 @@ PTRACE_GETSIGMASK gives; the call entered again sets its own.
 from __future__ import annotations
 
 from errno import EINTR
+from struct import Struct
 
+from replant.abi import ptrace
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
-from replant.abi.sigaction import SA_RESTART, SIGACTION, SIGSET, siginfo_head
-from replant.abi.user_regs import (
-    CS,
-    NO_SYSCALL,
-    ORIG_RAX,
-    R10,
-    RAX,
-    RDI,
-    RDX,
-    REGISTERS,
-    RIP,
-    RSI,
-    USER_CS,
+from replant.abi.restart import (
+    ERESTART_RESTARTBLOCK,
+    ERESTARTNOINTR,
+    ERESTARTSYS,
+    INTERRUPTED,
+    RESTARTS,
+    SYSCALL_SIZE,
 )
+from replant.abi.sigaction import SA_RESTART, SIGACTION, SIGSET, siginfo_head
+from replant.abi.timer import TIMER_ABSTIME
 from replant.errors import Blocker
 from replant.model.frozen import Frozen
 
@@ -59,25 +57,11 @@ SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
 ASKS: tuple[Call, ...] = ()
 
-# include/linux/errno.h: never seen by a program, only by its tracer
-_ERESTARTSYS = 512
-_ERESTARTNOINTR = 513
-_ERESTARTNOHAND = 514
-_ERESTART_RESTARTBLOCK = 516
-_RESTARTS = (_ERESTARTSYS, _ERESTARTNOINTR, _ERESTARTNOHAND, _ERESTART_RESTARTBLOCK)
-
-_SYSCALL_LENGTH = 2  # bytes of the instruction
-_TIMER_ABSTIME = 1
-
-#: calls that fail with EINTR when their task is stopped, those on sockets if they have a timeout
-_INTERRUPTED = frozenset(
-    {
-        *(nr.epoll_wait, nr.epoll_pwait, nr.epoll_pwait2, nr.rt_sigtimedwait, nr.semop, nr.semtimedop),
-        *(nr.io_getevents, nr.io_pgetevents, nr.accept, nr.accept4, nr.connect),
-        *(nr.recvfrom, nr.recvmsg, nr.recvmmsg, nr.read, nr.readv),
-        *(nr.sendto, nr.sendmsg, nr.sendmmsg, nr.write, nr.writev),
-    }
+_REGISTERS = Struct("<27Q")
+_CS, _ORIG_RAX, _R10, _RAX, _RDI, _RDX, _RIP, _RSI = (
+    getattr(ptrace, name) // 8 for name in ("CS", "ORIG_RAX", "R10", "RAX", "RDI", "RDX", "RIP", "RSI")
 )
+_NO_SYSCALL = (1 << 64) - 1
 
 
 class State(Frozen):
@@ -91,7 +75,7 @@ class State(Frozen):
 def ask(t: TaskFacts) -> list[Call]:
     """The action of the signal that would be handled, where it decides on an interrupted call."""
     signal = _handled(t)
-    if signal and _error(REGISTERS.unpack(t.registers)) == _ERESTARTSYS:
+    if signal and _error(_REGISTERS.unpack(t.registers)) == ERESTARTSYS:
         return [Call(nr.rt_sigaction, signal, 0, Out(SIGACTION.size), SIGSET, why="is SA_RESTART set")]
     return []
 
@@ -101,10 +85,10 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
 
     :raises Blocker: the thread runs 32-bit code.
     """
-    gprs = list(REGISTERS.unpack(t.registers))
-    if gprs[CS] != USER_CS:
+    gprs = list(_REGISTERS.unpack(t.registers))
+    if gprs[_CS] != ptrace.USER_CS:
         raise Blocker(
-            f"it runs 32-bit code (code segment {gprs[CS]:#x})",
+            f"it runs 32-bit code (code segment {gprs[_CS]:#x})",
             code="compat-code",
             pid=t.tid,
             resource="registers",
@@ -112,7 +96,7 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
         )
     restarts = bool(answers) and bool(SIGACTION.unpack(answers[0].outs[0])[1] & SA_RESTART)
     _settle(gprs, bool(_handled(t)), restarts)
-    return State(REGISTERS.pack(*gprs), t.xstate, t.sigmask)
+    return State(_REGISTERS.pack(*gprs), t.xstate, t.sigmask)
 
 
 def _handled(t: TaskFacts) -> int:
@@ -126,32 +110,34 @@ def _handled(t: TaskFacts) -> int:
 
 def _error(gprs: Sequence[int]) -> int:
     """The error number in rax of a thread that leaves a system call, 0 for none."""
-    if gprs[ORIG_RAX] >> 63:
+    if gprs[_ORIG_RAX] >> 63:
         return 0
-    error = (1 << 64) - gprs[RAX]
+    error = (1 << 64) - gprs[_RAX]
     return error if error < 4096 else 0
 
 
 def _settle(gprs: list[int], handled: bool, restarts: bool) -> None:
-    """Enter an interrupted call again, or let it have failed. ``handled``: a handler is about to run, with SA_RESTART
-    if ``restarts``."""
-    error, call = _error(gprs), gprs[ORIG_RAX]
-    if error in _RESTARTS or (error == EINTR and call in _INTERRUPTED):
-        if handled and not (error == _ERESTARTNOINTR or (error == _ERESTARTSYS and restarts)):
-            gprs[RAX] = (1 << 64) - EINTR
+    """Enter an interrupted call again, or let it have failed.
+
+    ``handled``: a handler is about to run, with SA_RESTART if ``restarts``.
+    """
+    error, call = _error(gprs), gprs[_ORIG_RAX]
+    if error in RESTARTS or (error == EINTR and call in INTERRUPTED):
+        if handled and not (error == ERESTARTNOINTR or (error == ERESTARTSYS and restarts)):
+            gprs[_RAX] = (1 << 64) - EINTR
         else:
-            gprs[RAX] = call
-            gprs[RIP] -= _SYSCALL_LENGTH
-            if error == _ERESTART_RESTARTBLOCK:
+            gprs[_RAX] = call
+            gprs[_RIP] -= SYSCALL_SIZE
+            if error == ERESTART_RESTARTBLOCK:
                 _sleep_the_rest(gprs, call)
-    gprs[ORIG_RAX] = NO_SYSCALL
+    gprs[_ORIG_RAX] = _NO_SYSCALL
 
 
 def _sleep_the_rest(gprs: list[int], call: int) -> None:
-    if call == nr.nanosleep and gprs[RSI]:
-        gprs[RDI] = gprs[RSI]
-    elif call == nr.clock_nanosleep and not gprs[RSI] & _TIMER_ABSTIME and gprs[R10]:
-        gprs[RDX] = gprs[R10]
+    if call == nr.nanosleep and gprs[_RSI]:
+        gprs[_RDI] = gprs[_RSI]
+    elif call == nr.clock_nanosleep and not gprs[_RSI] & TIMER_ABSTIME and gprs[_R10]:
+        gprs[_RDX] = gprs[_R10]
 
 
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:

@@ -4,7 +4,7 @@ The area can be longer than the first 32 bytes (what the kernel fills in beyond,
 writes the CPU, node and concurrency ids when the thread next returns to user mode, so they are never stale. Since
 Linux 6.14 registering clears the pointer to a critical section; before, a pointer left in the memory is followed at the
 first return. Both are right here, as a thread caught inside a section has been moved to its abort handler at the
-freeze (`replant.abi.rseq.abort_address`), outside of it.
+freeze, outside of it, before anything ran in it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
-from replant.abi.sigaction import DEFAULT, NSIG, SIGACTION, SIGKILL, SIGSET, SIGSTOP
+from replant.abi.sigaction import DEFAULT, SIGACTION, SIGSET
+from replant.abi.signal import NSIG, SIGKILL, SIGSTOP
 from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
