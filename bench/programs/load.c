@@ -47,7 +47,7 @@ static void vmas(long n) {
 
 static void procs(long n) {
 	for (; n > 1; n--)
-		if (fork() == 0)
+		if (fork() == 0 && close(1) == 0)
 			sleeper(0);
 }
 

@@ -183,6 +183,11 @@ class Files:
                 blockers.append(b)
             finally:
                 f.close()
+        for kind, group in registry.grouped(rows):
+            try:
+                getattr(kind, "complete", _complete)(group)
+            except Blocker as b:
+                blockers.append(b)
         return tuple(rows)
 
     def close(self) -> None:
@@ -192,6 +197,10 @@ class Files:
         for fd in self._pidfds.values():
             os.close(fd)
         self._pidfds.clear()
+
+
+def _complete(group: Sequence[File]) -> None:
+    """Most kinds have no parts that could be missing."""
 
 
 def _descriptions(holders: list[tuple[int, Fd, FdInfo]]) -> list[list[tuple[int, Fd, FdInfo]]]:

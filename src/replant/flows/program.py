@@ -111,9 +111,7 @@ class Program:
 
     def open_files(self) -> Track:
         """Every file description is opened by the restorer, before the seed exists: descriptors are inherited."""
-        for kind_name, files in _grouped(self.model.files):
-            kind = registry.file_kind(kind_name)
-            assert kind is not None  # the codec has resolved every kind
+        for kind, files in registry.grouped(self.model.files):
             slots = kind.make(files, self.restorer, self)
             for file, slot in zip(files, slots, strict=True):
                 self.fds[file.number] = self._described(file, slot, getattr(kind, "SEEKABLE", True))
@@ -250,16 +248,6 @@ def _with_pages(vmas: Sequence[Vma], starts: Sequence[int]) -> Iterable[tuple[Vm
         while at < count and starts[at] < vma.end:
             at += 1
         yield vma, at > first
-
-
-def _grouped(files: Sequence[File]) -> Iterable[tuple[str, list[File]]]:
-    """Files that must be made in one go stand together."""
-    groups: dict[object, list[File]] = {}
-    for file in files:
-        group = getattr(registry.file_kind(file.kind), "group", None)
-        key = (file.kind, group(file)) if group is not None else file.number
-        groups.setdefault(key, []).append(file)
-    return [(members[0].kind, members) for members in groups.values()]
 
 
 def alive(model: Model) -> list[Task]:

@@ -135,6 +135,10 @@ class FileKind(Protocol):
         """Optional. Files with equal keys are made in one go (two ends of a pipe); default: each alone."""
         ...
 
+    def complete(self, files: Sequence[File]) -> None:
+        """Optional. At dump, once all files are read: has the group all its parts? :raises Blocker:"""
+        ...
+
     def make(self, files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
         """Calls **in the restorer** that open the description of each file of a group; their descriptors, in order.
 

@@ -15,7 +15,10 @@ from replant.resources import order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from replant.model.frozen import Frozen
+    from replant.model.tree import File
     from replant.resources.protocol import FileFacts, FileKind, MapKind, TaskKind
 
 _O_PATH = 0o10000000
@@ -117,6 +120,23 @@ def map_kind(name: str) -> MapKind:
             raise ImageError(f"there is no kind of mapping named {name!r}", code="image-kind")
         _maps[name] = module
     return _maps[name]
+
+
+def grouped(files: Sequence[File]) -> list[tuple[FileKind, list[File]]]:
+    """Files that must be made in one go stand together, in the order of the first of each group."""
+    groups: dict[object, list[File]] = {}
+    for file in files:
+        group = getattr(file_kind(file.kind), "group", None)
+        key = (file.kind, group(file)) if group is not None else file.number
+        groups.setdefault(key, []).append(file)
+    return [(_known(members[0].kind), members) for members in groups.values()]
+
+
+def _known(name: str) -> FileKind:
+    kind = file_kind(name)
+    if kind is None:
+        raise ImageError(f"there is no kind of file named {name!r}", code="image-kind")
+    return kind
 
 
 #: what a process does besides its kinds, in the same order as they
