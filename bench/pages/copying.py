@@ -11,10 +11,9 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../tests/pages"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../tests"))
 
-from target import PAGE, Target
-
+from pages.target import PAGE, Target
 from replant.pages import copy as copying
 from replant.pages.scan import scan
 from replant.pages.store import PageWriter

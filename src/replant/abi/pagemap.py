@@ -52,6 +52,6 @@ def pagemap_scan(fd: int, start: int, end: int, inverted: int, mask: int, anyof:
         arg = bytearray(array("Q", (96, 0, start, end, 0, place, _REGIONS, 0, inverted, mask, anyof, answer)).tobytes())
         count = syscall(x86_64.ioctl, fd, PAGEMAP_SCAN, arg)
         found += vector[: 3 * count]
-        # where the walk has stopped; with a full vector that can lie before the last region's end, which would be told twice
+        # where the walk has stopped; when the vector is full, that can lie before the end of the last region
         start = max(int.from_bytes(arg[32:40], "little"), vector[3 * count - 2] if count else 0)
     return found

@@ -139,8 +139,8 @@ def _model_column() -> Column:
 
 def _with_state(cls: type[Frozen], family: str) -> Column:
     """The decoder of rows whose last field, ``state``, has the class that their field ``kind`` names."""
-    names = cls._fields[:-1]
-    place = names.index("kind")
+    names = [f".{n}" for n in cls._fields[:-1]]
+    place = cls._fields.index("kind")
     plain = [columns.of_type(a) for a in columns.field_types(cls)[:-1]]
 
     def read(values: Sequence[Any], source: Any) -> Sequence[Any]:

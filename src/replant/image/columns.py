@@ -39,7 +39,7 @@ def special(cls: type[Frozen], column: Column) -> None:
 
 
 def _record(cls: type[Frozen]) -> Column:
-    names = cls._fields
+    names = [f".{n}" for n in cls._fields]
     columns = [of_type(a) for a in field_types(cls)]
 
     def read(values: Sequence[Any], source: Source) -> Sequence[Any]:
@@ -52,13 +52,13 @@ def _record(cls: type[Frozen]) -> Column:
 
 
 def fields(names: Sequence[str], columns: Sequence[Column], values: Sequence[Any], source: Source) -> list[Any]:
-    """The decoded columns of rows that have one value for each of ``names``."""
+    """The decoded columns of rows of as many values; ``names`` are what a complaint calls them (``.pid``, ``[0]``)."""
     done = []
     for name, decode, column in zip(names, columns, zip(*values, strict=True), strict=bool(values)):
         try:
             done.append(decode(column, source))
         except Reject as e:
-            raise Reject(e.index, e.why, f".{name}{e.where}") from None
+            raise Reject(e.index, e.why, name + e.where) from None
     return done
 
 
@@ -124,7 +124,7 @@ def _unflatten(values: Sequence[Any], index: int) -> tuple[int, int]:
 
 
 def _fixed(inner: list[Column]) -> Column:
-    names = [str(i) for i in range(len(inner))]
+    names = [f"[{i}]" for i in range(len(inner))]
 
     def read(values: Sequence[Any], source: Source) -> Sequence[Any]:
         done = fields(names, inner, rows(values, len(inner)), source)

@@ -105,10 +105,12 @@ class ImageWriter:
             if durable:
                 for fd in (*self._fds.values(), self._lock):
                     os.fsync(fd)
-            place.publish(self._partial, self.path, durable)
+            place.publish(self._partial, self.path)
+            self._close()
+            if durable:
+                place.sync(os.path.dirname(self.path))
         except OSError as e:
             raise place.cannot(e, "giving its name to the image", self.path) from e
-        self._close()
 
     def abort(self) -> None:
         """Remove everything; after a commit, do nothing."""

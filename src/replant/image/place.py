@@ -36,10 +36,9 @@ def refuse_foreign(path: str) -> None:
             return
     except FileNotFoundError:
         return
-    except NotADirectoryError:
-        pass
     except OSError as e:
-        raise cannot(e, "looking at", path) from e
+        if not isinstance(e, NotADirectoryError) or not os.path.lexists(path):
+            raise cannot(e, "looking at", path) from e
     raise ReplantError(
         f"{path} exists and is no image of replant: it is not overwritten",
         code="image-exists",
@@ -64,8 +63,12 @@ def claim_partial(path: str) -> tuple[str, int]:
     remove_leftovers(path)
     partial = f"{path}.partial-{os.getpid()}"
     os.mkdir(partial, 0o700)
-    fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.rmdir(partial)
+        raise
     return partial, fd
 
 
@@ -101,7 +104,7 @@ def remove(directory: str) -> None:
     os.rmdir(directory)
 
 
-def publish(partial: str, path: str, durable: bool) -> None:
+def publish(partial: str, path: str) -> None:
     """Give a finished partial image its name; an image that was there before is gone in the same moment.
 
     :raises OSError: it cannot be renamed. :raises ReplantError: something foreign has taken the name.
@@ -114,9 +117,10 @@ def publish(partial: str, path: str, durable: bool) -> None:
             raise
         exchange = (_AT_FDCWD, os.fsencode(partial), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE)
         syscall(x86_64.renameat2, *exchange)
-        remove(partial)
-    if durable:
-        sync(os.path.dirname(path))
+        try:
+            remove(partial)
+        except OSError:  # the new image is in place; what is left of the old one is a leftover for the next dump
+            pass
 
 
 def sync(path: str) -> None:

@@ -1,8 +1,8 @@
 """Checksums of an image: xxh3_128 of every 2 MiB of each file.
 
 They find damage, not malice: who can write an image can write its checksums. Hashing runs at some 50 GB/s from the
-CPU's cache, so what costs is to fetch the bytes, and a block is read into one buffer that stays in the cache: 1.1 to 1.3 of
-the time of reading alone. More threads gain nothing (bench/pages/checksums.py).
+cache of the CPU, so what costs is to fetch the bytes: a block is read into one buffer that stays in the cache, in
+1.1 to 1.3 of the time of reading alone; more threads gain nothing (bench/pages/checksums.py).
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ As built::
     copy(pid, scan, store, ask=None, fd=-1) -> bytes        # `Mm.runs`: packed <QQQ, address, length, offset
 
 There are two ways out of a process. From outside, process_vm_readv(2) and pwrite(2) copy everything twice, but need
-nothing of the process. From inside, the process writes its pages itself, to ``fd``: the store as a descriptor of its
-own; ``ask`` runs calls in it. That is the faster one from `WORTH_INSIDE` bytes on. It is not for a process with a file size
-limit (it would get SIGXFSZ) or with a seccomp filter that forbids pwrite64. Ratios: bench/pages/copying.py.
+nothing of the process. From inside, the process writes its pages itself, to ``fd``, the store as a descriptor of its
+own; ``ask`` runs calls in it. That is the faster one from `WORTH_INSIDE` bytes on. It is not for a process with a file
+size limit (it would get SIGXFSZ) or with a seccomp filter that forbids pwrite64. Ratios: bench/pages/copying.py.
 """
 
 from __future__ import annotations
