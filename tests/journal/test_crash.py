@@ -83,7 +83,7 @@ def test_kill_9_loses_nothing_that_was_completed(tmp_path: Path, seed: int):
             surely[pid] = int.from_bytes(data[-8:], "little")
         os.close(pipe)
         check_lane(found[pid], surely[pid])
-        assert any(f"pid {pid} did not close" in loss for loss in losses)
+        assert any(f"of pid {pid} was not closed" in loss for loss in losses)
     journal.close()
 
 

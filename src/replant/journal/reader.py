@@ -192,14 +192,16 @@ class Reader:
 
     def losses(self) -> list[str]:
         """What a reader has to know besides the events that `events` gave: lanes not ended, blocks written over."""
-        said = []
-        for number, blocks in self.blocks.items():
-            lane = self.lanes[number]
-            if not lane.closed and blocks[0].kind == EVENTS:
-                said.append(f"pid {lane.pid} did not close its lane {lane.name}: it runs, or was killed")
-            over = blocks[-1].ordinal + 1 - len(blocks)
-            if over > 0 and blocks[0].kind == EVENTS:
-                said.append(f"{over} blocks of pid {lane.pid}, lane {lane.name}, were written over or are missing")
+        writers = self.writers()
+        cut = {lane.pid for lane in self.lanes.values() if lane.closed} - {lane.pid for lane in writers}
+        said = [f"the events of pid {pid} are missing: the file was cut" for pid in sorted(cut)]
+        for lane in writers:
+            blocks = self.blocks[lane.number]
+            whose = f"lane {lane.name} of pid {lane.pid}"
+            if not lane.closed:
+                said.append(f"{whose} was not closed: the process runs, was killed, or the file was cut")
+            if over := blocks[-1].ordinal + 1 - len(blocks):
+                said.append(f"{whose}: {over} blocks were written over by newer ones, or are missing")
         if self.gaps:
             said.append(f"{self.gaps} slots hold events that were not completed")
         return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from replant.journal.events import Batch
 from replant.journal.known import BEGUN_KIND, BROKEN_KIND, ENDED_KIND
@@ -109,7 +110,7 @@ def why(reader: Reader, renderer: Renderer) -> list[str]:
     lines += _blockers(trail)
     lines.append(call[1] if call else "")
     lines += [f"  which came from {renderer.text(cause)}" for cause in reversed(trail.causes[-2:])]
-    lines += [f"  in order to {renderer.text(step)}" for step in trail.steps if tasks & step.tasks()][-1:]
+    lines += [f"  the step was {renderer.text(step)}" for step in trail.steps if tasks & step.tasks()][-1:]
     lines += [f"  warned before: {renderer.text(warning)}" for warning in trail.warnings[-2:]]
     lines = list(filter(None, lines))[: LINES - 2]
     lines.append(f"  try: {hint or _advice(trail, call)}")
@@ -119,7 +120,8 @@ def why(reader: Reader, renderer: Renderer) -> list[str]:
 def _call(trail: Trail, tasks: set[int], told: str, renderer: Renderer) -> tuple[int, str] | None:
     """The error number and the words of the call behind a failure: one that the error names, else the task's last."""
     about = [found for found in trail.calls if not tasks or tasks & found[0].tasks()]
-    named = [found for found in about if renderer.names.call_name(found[0].number(found[1])) in told]
+    words = set(re.findall(r"\w+", told))
+    named = [found for found in about if renderer.names.call_name(found[0].number(found[1])) in words]
     if not about:
         return None
     batch, index, number = (named or about)[-1]
