@@ -24,8 +24,7 @@ def run(threads: Sequence[FrozenThread]) -> None:
     """Detach, children before parents. Who was in a group-stop goes back to it, by the kernel's own doing."""
     for thread in reversed(threads):
         try:
-            if thread.registers and resume.hurt(thread):
-                ptrace.setregs(thread.tid, resume.healed(thread))
+            resume.reopen(thread)
             ptrace.detach(thread.tid)
         except TaskGone:
             continue

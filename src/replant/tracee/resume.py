@@ -12,6 +12,7 @@ from struct import pack_into, unpack_from
 from replant.abi import x86_64 as nr
 from replant.abi.ptrace import ORIG_RAX, RAX, RIP
 
+from . import ptrace
 from .task import read_status
 
 TYPE_CHECKING = False
@@ -45,17 +46,24 @@ def hurt(thread: FrozenThread) -> bool:
     return not (int(status[b"SigPnd"], 16) | int(status[b"ShdPnd"], 16)) & ~thread.sigmask
 
 
-def healed(thread: FrozenThread) -> bytearray:
-    """The registers of a thread, about to repeat the call that its stop has `hurt`."""
-    registers = bytearray(thread.registers)
-    _repeat(registers, _words(registers)[1])
-    return registers
+def heal(thread: FrozenThread) -> None:
+    """Undo what the stop has done to a system call, at once: should we die, the program does not see EINTR."""
+    if hurt(thread):
+        thread.healed = bytearray(thread.registers)
+        _repeat(thread.healed, _words(thread.healed)[1])
+        ptrace.setregs(thread.tid, thread.healed)
+
+
+def reopen(thread: FrozenThread) -> None:
+    """Give a healed call its EINTR after all, if a signal has come meanwhile: the program may rely on it."""
+    if thread.healed and not hurt(thread):
+        ptrace.setregs(thread.tid, thread.registers)
 
 
 def in_user_mode(thread: FrozenThread) -> bytearray:
     """The registers to load by instructions: what the kernel would have repeated is repeated."""
-    if hurt(thread):
-        return healed(thread)
+    if thread.healed and hurt(thread):
+        return thread.healed
     registers = bytearray(thread.registers)
     rax, orig_rax = _words(registers)
     if orig_rax >= 0:

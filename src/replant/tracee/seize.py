@@ -10,7 +10,7 @@ from replant.abi import wait as status_of
 from replant.abi.wait import WNOHANG
 from replant.errors import Blocker, TaskGone
 
-from . import blob, memory, ptrace, vdso, wait
+from . import blob, memory, ptrace, resume, vdso, wait
 from .task import FrozenThread, read_status
 
 _EPERM = 1
@@ -82,6 +82,7 @@ def stop(thread: FrozenThread) -> bool:
                 thread.stop_signal = wait.group_stop(status) or thread.stop_signal
                 thread.load()
                 if not _in_blob(thread):
+                    resume.heal(thread)
                     return True
                 _let_out(thread)
             else:

@@ -17,17 +17,19 @@ class FrozenThread:
 
     ``registers``: user_regs_struct (216 bytes) as found at the stop; in a restartable sequence rip is where that is
     aborted to, which the kernel does on the way back to user mode, but forgets once the thread has run elsewhere.
+    ``healed``: the same, about to repeat a system call that the stop has ended with EINTR, if it has (see `resume`).
     ``sigmask``: blocked signals. ``rseq``: address,
     length and signature of its rseq area, zeros if there is none. ``stop_signal``: of a group-stop that it was in.
     """
 
-    __slots__ = ("_status", "pid", "registers", "rseq", "sigmask", "stop_signal", "tid")
+    __slots__ = ("_status", "healed", "pid", "registers", "rseq", "sigmask", "stop_signal", "tid")
 
     def __init__(self, pid: int, tid: int) -> None:
         self.pid = pid
         self.tid = tid
         self.stop_signal = 0
         self.registers = bytearray()
+        self.healed = bytearray()
         self.sigmask = 0
         self.rseq = (0, 0, 0)
         self._status: dict[bytes, bytes] = {}

@@ -71,7 +71,7 @@ def _room(elf: int) -> int:
         kind, offset, size = unpack_from("<I4xQ16xQ", ctypes.string_at(at, 56))
         if kind == 1:
             end = max(end, offset + size)
-    start = end + 63 & ~63
+    start: int = end + 63 & ~63
     if start % PAGE == 0 or start % PAGE + blob.END > PAGE:
         raise ReplantError("the vDSO of this kernel leaves no room for our code", code="no-room-in-vdso")
     return start

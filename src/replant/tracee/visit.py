@@ -75,7 +75,7 @@ class Visitor:
     def go_home(self) -> None:
         """Give the thread back what it had. The mask first: without its registers it would restore that itself."""
         ptrace.setsigmask(self.thread.tid, self.thread.sigmask)
-        ptrace.setregs(self.thread.tid, self.thread.registers)
+        ptrace.setregs(self.thread.tid, self.thread.healed or self.thread.registers)
 
     def _set(self, entry: int, values: tuple[tuple[int, int], ...]) -> None:
         registers = bytearray(self.thread.registers)
