@@ -1,19 +1,13 @@
-"""Signals as the kernel lays them out on x86-64: ``struct sigaction``, ``stack_t``, the head of ``siginfo_t``."""
+"""``struct sigaction``, ``stack_t`` and the head of ``siginfo_t`` as the kernel of x86-64 lays them out."""
 
 from __future__ import annotations
 
 from struct import Struct
 
-SIGHUP = 1
-SIGTRAP = 5
-SIGKILL = 9
-SIGALRM = 14
-SIGCHLD = 17
-SIGCONT = 18
-SIGSTOP = 19
-NSIG = 64
+from replant.abi.signal import SIGINFO_SIZE
 
-SIG_DFL = 0
+SIGALRM = 14
+
 SIG_IGN = 1
 
 SA_RESTART = 0x10000000
@@ -35,7 +29,6 @@ STACK = Struct("<QI4xQ")
 
 SI_USER = 0
 SI_TIMER = -2
-SIGINFO = 128
 
 _HEAD = Struct("<iii")
 
@@ -48,7 +41,7 @@ def siginfo_head(info: bytes) -> tuple[int, int, int]:
 
 def siginfo(signo: int, code: int = SI_USER) -> bytes:
     """A siginfo_t without a sender."""
-    return _HEAD.pack(signo, 0, code) + bytes(SIGINFO - _HEAD.size)
+    return _HEAD.pack(signo, 0, code) + bytes(SIGINFO_SIZE - _HEAD.size)
 
 
 def bits(mask: int) -> list[int]:

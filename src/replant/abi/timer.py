@@ -12,6 +12,9 @@ CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1
 CLOCK_PROCESS_CPUTIME_ID = 2
 CLOCK_THREAD_CPUTIME_ID = 3
+# what the kernel makes of these two, and shows: ~pid << 3 | thread << 2 | kind, pid 0 being the caller
+CPU_CLOCKS_OF_PROCESS = (-8, -7, -6)  # system and user time, user time, run time
+CPU_CLOCKS_OF_THREAD = (-4, -3, -2)
 CLOCK_BOOTTIME = 7
 CLOCK_REALTIME_ALARM = 8
 CLOCK_BOOTTIME_ALARM = 9

@@ -16,21 +16,9 @@ from replant.model.frozen import Frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Protocol
 
     from replant.abi.call import Answer, Track
-    from replant.resources.protocol import TaskFacts
-
-    class RestoreSide(Protocol):
-        """What this module uses of `replant.resources.protocol.RestoreSide`."""
-
-        def place(self, data: bytes) -> int:
-            """Put bytes where stubs can read them; their address."""
-            ...
-
-        def exe_fd(self, tid: int) -> int:
-            """The number, in process ``tid``, of a descriptor of its executable."""
-            ...
+    from replant.resources.protocol import RestoreSide, TaskFacts
 
 
 VERSION = 1

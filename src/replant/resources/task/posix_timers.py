@@ -6,8 +6,8 @@ and deleted until the id comes.
 
 The overrun count (of the last signal taken) is read by timer_getoverrun(2) and set by nobody: the kernel counts it when
 a signal is taken. So a timer with a count is started in the past, such that just this many periods have been missed,
-and its signal is taken at once. That can be done only where the leader can take the signal; a timer that notifies
-another thread begins with a count of 0.
+and its signal is taken at once. That can be done only where the leader can take the signal, and on a clock that can be
+read beforehand: a timer that notifies another thread, or runs on CPU time, begins with a count of 0.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from replant.abi.timer import (
     CLOCK_BOOTTIME,
     CLOCK_BOOTTIME_ALARM,
     CLOCK_MONOTONIC,
-    CLOCK_PROCESS_CPUTIME_ID,
     CLOCK_REALTIME,
     CLOCK_REALTIME_ALARM,
     CLOCK_TAI,
+    CPU_CLOCKS_OF_PROCESS,
+    CPU_CLOCKS_OF_THREAD,
     ITIMER_SIZE,
     SIGEV_NONE,
     SIGEV_SIGNAL,
@@ -112,7 +113,7 @@ def _found(pid: int) -> list[ProcTimer]:
 def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
     """None: there are no timers.
 
-    :raises Blocker: a timer on the CPU time of a thread, or of another process.
+    :raises Blocker: a timer on the CPU time of one of several threads, or of another process.
     """
     if not answers:
         return None
@@ -121,7 +122,9 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
 
 
 def _read(t: TaskFacts, found: ProcTimer, time: Answer, overrun: Answer) -> Timer:
-    if found.clock not in _CLOCKS and found.clock != CLOCK_PROCESS_CPUTIME_ID:
+    # the thread whose time counts is the one that created the timer, which nobody tells
+    own_time = (*CPU_CLOCKS_OF_PROCESS, *(CPU_CLOCKS_OF_THREAD if t.stat.num_threads == 1 else ()))
+    if found.clock not in _CLOCKS and found.clock not in own_time:
         raise Blocker(
             f"its POSIX timer {found.timer_id} runs on clock {found.clock}, CPU time of a thread or another process",
             code="timer-clock",
@@ -133,9 +136,9 @@ def _read(t: TaskFacts, found: ProcTimer, time: Answer, overrun: Answer) -> Time
     directed = how == "tid"
     notify = _NOTIFY[found.notify] | (SIGEV_THREAD_ID if directed else 0)
     interval, remaining = itimerspec_from(time.outs[0])
-    missed = overrun.ret if not directed or int(number) == t.pid else 0
+    counts = found.clock in _CLOCKS and (not directed or int(number) == t.pid)
     target = int(number) if directed else 0
-    times = (remaining, interval, missed)
+    times = (remaining, interval, overrun.ret if counts else 0)
     return Timer(found.timer_id, found.clock, found.signal, notify, found.value, target, *times)
 
 
@@ -163,7 +166,7 @@ def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
     """Create them, all disarmed, then start them."""
     _create(state.timers, on)
     for timer in state.timers:
-        if timer.overrun and timer.interval and timer.clock in _CLOCKS:
+        if timer.overrun:
             _start_in_the_past(timer, on)
         elif timer.remaining:
             data = itimerspec(timer.interval, timer.remaining)
@@ -191,8 +194,8 @@ def _create(timers: Sequence[Timer], on: Track) -> None:
 def _start_in_the_past(timer: Timer, on: Track) -> None:
     """Its next expiry is to be at ``remaining`` from now, and ``overrun`` + 1 periods lie before that."""
     now = clock_gettime_ns(_CLOCKS[timer.clock])
-    # what cannot be reached since the clock began is not counted
-    periods = min(timer.overrun, (now + timer.remaining) // timer.interval - 2) + 1
+    # a time before the clock began cannot be told
+    periods = min(timer.overrun + 1, (now + timer.remaining - 1) // timer.interval)
     first = now + timer.remaining - periods * timer.interval
     why = f"overrun count of POSIX timer {timer.id}"
     on.call(nr.timer_settime, timer.id, TIMER_ABSTIME, itimerspec(timer.interval, first), 0, why=why)
@@ -214,6 +217,6 @@ def same(before: State | None, after: State | None, elapsed: int) -> Iterable[st
 def _goes_on(a: Timer, b: Timer, elapsed: int) -> bool:
     if a._replace(remaining=0, overrun=0) != b._replace(remaining=0, overrun=0):
         return False
-    if a.remaining > elapsed:
+    if a.remaining > elapsed and a.clock in _CLOCKS:
         return 0 < b.remaining <= a.remaining
-    return b.remaining <= a.interval
+    return b.remaining <= max(a.remaining, a.interval)

@@ -74,8 +74,8 @@ class State(Frozen):
 
 def ask(t: TaskFacts) -> list[Call]:
     """The action of the signal that would be handled, where it decides on an interrupted call."""
-    signal = _handled(t)
-    if signal and _error(_REGISTERS.unpack(t.registers)) == ERESTARTSYS:
+    signal = _handled(t) if _error(_REGISTERS.unpack(t.registers)) == ERESTARTSYS else 0
+    if signal:
         return [Call(nr.rt_sigaction, signal, 0, Out(SIGACTION.size), SIGSET, why="is SA_RESTART set")]
     return []
 

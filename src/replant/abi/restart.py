@@ -1,0 +1,25 @@
+"""What a tracer finds in rax of a task that was stopped in a system call (``include/linux/errno.h``)."""
+
+from __future__ import annotations
+
+from replant.abi import x86_64 as nr
+
+ERESTARTSYS = 512  # enter it again, if there is no handler or the handler has SA_RESTART
+ERESTARTNOINTR = 513  # enter it again
+ERESTARTNOHAND = 514  # enter it again, if there is no handler
+ERESTART_RESTARTBLOCK = 516  # go on with restart_syscall(2), if there is no handler
+
+RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
+
+SYSCALL_SIZE = 2  # bytes of the ``syscall`` instruction, by which rip goes back
+
+#: calls that fail with EINTR for any interruption, even a mere stop (signal(7)), and lose nothing when entered again;
+#: those that work on sockets do so if the socket has a timeout
+INTERRUPTED = frozenset(
+    {
+        *(nr.epoll_wait, nr.epoll_pwait, nr.epoll_pwait2, nr.rt_sigtimedwait, nr.semop, nr.semtimedop),
+        *(nr.io_getevents, nr.io_pgetevents, nr.accept, nr.accept4, nr.connect),
+        *(nr.recvfrom, nr.recvmsg, nr.recvmmsg, nr.read, nr.readv),
+        *(nr.sendto, nr.sendmsg, nr.sendmmsg, nr.write, nr.writev),
+    }
+)

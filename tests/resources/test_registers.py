@@ -1,0 +1,198 @@
+"""registers: what becomes of interrupted calls: by the table, and tried on a real process that sleeps in them."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from task_child import Child
+
+from replant.abi import ptrace as abi
+from replant.abi import x86_64 as nr
+from replant.abi.call import Answer, Call
+from replant.abi.sigaction import SA_RESTART, SIGACTION
+from replant.errors import Blocker
+from replant.observe import procfs
+from replant.resources.task import registers
+from replant.tracee import ptrace
+
+USR1 = 10
+SYS, NOINTR, NOHAND, BLOCK, EINTR = -512, -513, -514, -516, -4
+HOURS = struct.pack("<qq", 7200, 0)
+
+
+def gprs(**values: int) -> bytes:
+    data = bytearray(abi.USER_REGS_SIZE)
+    struct.pack_into("<Q", data, abi.CS, abi.USER_CS)
+    for name, value in values.items():
+        struct.pack_into("<q", data, getattr(abi, name.upper()), value)
+    return bytes(data)
+
+
+def reg(data: bytes, name: str) -> int:
+    value: int = struct.unpack_from("<q", data, getattr(abi, name.upper()))[0]
+    return value
+
+
+def settled(data: bytes, caught: int = 0, blocked: int = 0, flags: int = 0) -> bytes:
+    """The registers of a thread for which SIGUSR1 is pending, if it is in ``caught``."""
+    bit = 1 << USR1 - 1
+    status = SimpleNamespace(sig_pending=bit, shared_pending=0, sig_caught=caught)
+    t: Any = SimpleNamespace(
+        tid=1, registers=data, xstate=b"", sigmask=blocked, status=status, pending_thread=(), pending_process=()
+    )
+    answers = [Answer(0, [SIGACTION.pack(4096, flags, 0, 0)]) for _ in registers.ask(t)]
+    return registers.read(t, answers).gprs
+
+
+@pytest.mark.parametrize(
+    ("error", "call", "no_handler", "handler", "sa_restart"),
+    [
+        (SYS, nr.read, nr.read, EINTR, nr.read),
+        (NOINTR, nr.clone, nr.clone, nr.clone, nr.clone),
+        (NOHAND, nr.pause, nr.pause, EINTR, EINTR),
+        (BLOCK, nr.poll, nr.poll, EINTR, EINTR),
+        (EINTR, nr.epoll_wait, nr.epoll_wait, EINTR, EINTR),
+        (EINTR, nr.close, EINTR, EINTR, EINTR),  # its own answer
+        (-11, nr.read, -11, -11, -11),
+        (5, nr.read, 5, 5, 5),
+        (0, nr.read, 0, 0, 0),
+    ],
+)
+def test_interrupted_calls(error: int, call: int, no_handler: int, handler: int, sa_restart: int) -> None:
+    data, bit = gprs(rax=error, orig_rax=call, rip=0x1002), 1 << USR1 - 1
+    cases = [(no_handler, {}), (no_handler, {"caught": bit, "blocked": bit}), (handler, {"caught": bit})]
+    cases.append((sa_restart, {"caught": bit, "flags": SA_RESTART}))
+    for expected, how in cases:
+        after = settled(data, **how)
+        assert reg(after, "rax") == expected, how
+        entered_again = expected == call and expected != error
+        assert reg(after, "rip") == (0x1000 if entered_again else 0x1002)
+        assert reg(after, "orig_rax") == -1
+
+
+@pytest.mark.parametrize("rax", [SYS, NOHAND, EINTR, 7])
+def test_a_thread_in_user_mode_is_left_alone(rax: int) -> None:
+    data = gprs(rax=rax, orig_rax=-1, rip=0x1002)
+    assert settled(data) == data
+
+
+def test_the_rest_of_a_sleep() -> None:
+    sleep = gprs(rax=BLOCK, orig_rax=nr.nanosleep, rip=9, rdi=0x100, rsi=0x200)
+    assert reg(settled(sleep), "rdi") == 0x200
+    without = gprs(rax=BLOCK, orig_rax=nr.nanosleep, rip=9, rdi=0x100)
+    assert reg(settled(without), "rdi") == 0x100
+    relative = gprs(rax=BLOCK, orig_rax=nr.clock_nanosleep, rip=9, rsi=0, rdx=0x100, r10=0x200)
+    assert reg(settled(relative), "rdx") == 0x200
+
+
+def test_32_bit_code_is_refused() -> None:
+    with pytest.raises(Blocker, match="32-bit"):
+        settled(gprs(cs=0x23))
+
+
+@contextmanager
+def asleep(child: Child, calls: list[Call]) -> Iterator[None]:
+    """The child sleeps in the last of ``calls``."""
+    helper = os.fork()
+    if helper == 0:
+        child.run(calls, check=False)
+        os._exit(0)
+    try:
+        yield
+    finally:
+        os.kill(helper, 9)
+        os.waitpid(helper, 0)
+
+
+def sleeping_in(pid: int, number: int) -> list[str]:
+    """Words of /proc/PID/syscall once the process sleeps in that call: number, arguments, rsp, rip."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with open(f"/proc/{pid}/syscall") as file:
+            words = file.read().split()
+        if words[0] == str(number):
+            return words
+        os.sched_yield()
+    raise AssertionError(f"it never slept in {nr.name(number)}: {words}")
+
+
+def stop(pid: int) -> Any:
+    """Stop it as a dump does; the facts that the kind needs."""
+    ptrace.seize(pid)
+    ptrace.interrupt(pid)
+    os.waitpid(pid, 0)
+    return SimpleNamespace(
+        tid=pid,
+        registers=bytes(ptrace.getregs(pid)),
+        xstate=ptrace.getregset(pid),
+        sigmask=ptrace.getsigmask(pid),
+        status=procfs.status(pid),
+        pending_thread=(),
+        pending_process=(),
+    )
+
+
+SLEEPS = {
+    "pause": [Call(nr.pause)],
+    "nanosleep": [Call(nr.nanosleep, HOURS, 0)],
+    "clock_nanosleep": [Call(nr.clock_nanosleep, 1, 1, struct.pack("<qq", 2**31, 0), 0)],
+    "poll": [Call(nr.poll, 0, 0, 7_200_000)],
+    "select": [Call(nr.select, 0, 0, 0, 0, HOURS)],
+    "futex": [Call(nr.futex, bytes(4), 0, 0, HOURS, 0, 0)],
+    "epoll_wait": [Call(nr.epoll_wait, 50, bytes(12), 1, -1)],
+    "rt_sigtimedwait": [Call(nr.rt_sigtimedwait, (1 << USR1 - 1).to_bytes(8, "little"), 0, HOURS, 8)],
+    "read": [Call(nr.read, 51, bytes(16), 1)],
+    "recvfrom with a timeout": [
+        Call(nr.setsockopt, 52, 1, 20, HOURS, 16),  # SOL_SOCKET, SO_RCVTIMEO
+        Call(nr.recvfrom, 52, bytes(16), 1, 0, 0, 0),
+    ],
+}
+
+
+@pytest.mark.parametrize("what", SLEEPS)
+def test_a_stopped_sleeper_sleeps_on(what: str) -> None:
+    """With the registers of its State a stopped process is in the same call again, with the same arguments."""
+    calls = SLEEPS[what]
+    setup = [
+        Call(nr.epoll_create1, 0),
+        Call(nr.eventfd2, 0, 0),
+        Call(nr.socket, 1, 2, 0),  # a unix datagram socket
+    ]
+    with Child() as child:
+        for target, call in zip((50, 51, 52), setup, strict=True):
+            child.call(nr.dup2, child.run([call])[0].ret, target)
+        with asleep(child, calls):
+            before = sleeping_in(child.pid, calls[-1].nr)
+            state = registers.read(stop(child.pid), ())
+            ptrace.setregs(child.pid, state.gprs)
+            ptrace.detach(child.pid)
+            assert sleeping_in(child.pid, calls[-1].nr)[:7] == before[:7]
+
+
+def test_the_time_that_was_left() -> None:
+    """A relative sleep with room for the rest goes on with it, not with the whole."""
+    with Child() as child:
+        at = child.call(nr.mmap, 0, 4096, 3, 0x22, -1, 0).ret
+        with open(f"/proc/{child.pid}/mem", "r+b", buffering=0) as memory:
+            os.pwrite(memory.fileno(), HOURS, at)
+            with asleep(child, [Call(nr.nanosleep, at, at + 16)]):
+                sleeping_in(child.pid, nr.nanosleep)
+                state = registers.read(stop(child.pid), ())
+                assert reg(state.gprs, "rdi") == at + 16
+                seconds, nanoseconds = struct.unpack("<qq", os.pread(memory.fileno(), 16, at + 16))
+                assert 7100 < seconds + nanoseconds / 1e9 < 7200
+                ptrace.setregs(child.pid, state.gprs)
+                ptrace.detach(child.pid)
+                assert sleeping_in(child.pid, nr.nanosleep)[1] == hex(at + 16)
+
+
+def test_nothing_is_made_here() -> None:
+    state = registers.State(gprs(), b"", 0)
+    assert registers.same(state, registers.State(gprs(rax=1), b"", 0), 0) == []
