@@ -32,36 +32,40 @@ every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
 
 def roundtrip(
-    program: Program, check: Callable[[], None], mode: Mode = MODES["plain"], times: int = 2, images: Path | None = None
+    program: Program,
+    check: Callable[[], None],
+    mode: Mode = MODES["plain"],
+    times: int = 2,
+    options: tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
     """Uproot and replant ``times`` times in a row; after each, the tree equals the image and passes its own check.
 
-    Returns the reports of the dumps and the restores, in order.
+    ``options`` are further words for every dump. Returns the reports of the dumps and the restores, in order.
     """
     reports = []
     for turn in range(times):
-        image = (images or program.folder.parent) / f"{program.folder.name}.image{turn}"
-        reports.append(uproot(program, image, mode, check))
+        image = program.folder.with_name(f"{program.folder.name}.image{turn}")
+        reports.append(uproot(program, image, (*mode.dump, *options), check))
         reports.append(replant_json("restore", image, *mode.restore))
-        unchanged(image, program.root)
         if "--stop" in mode.restore:
             go_on(program)
+        unchanged(image, program.root)
         check()
     return reports
 
 
-def uproot(program: Program, image: Path, mode: Mode, check: Callable[[], None]) -> dict[str, Any]:
+def uproot(program: Program, image: Path, words: tuple[str, ...], check: Callable[[], None]) -> dict[str, Any]:
     """Dump the tree; where the mode lets it live, make sure that it does, then end it all the same."""
-    report: dict[str, Any] = replant_json("dump", program.root, "-o", image, *mode.dump)
-    if "--kill" in mode.dump:
+    report: dict[str, Any] = replant_json("dump", program.root, "-o", image, *words)
+    if "--kill" in words:
         program.reap()
         return report
-    if "--stop" in mode.dump:
+    if "--stop" in words:
         assert state(program.root) == "T"
     else:
         check()  # it went on, so it is no longer what the image holds: dump once more, for good
         again = image.with_name(image.name + ".last")
-        report = replant_json("dump", program.root, "-o", again, "--stop")
+        report = replant_json("dump", program.root, "-o", again, "--stop", *words)
         os.rename(image, image.with_name(image.name + ".first"))
         os.rename(again, image)
     program.kill()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from replant.policy import OPTIONS
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "replant"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -115,3 +117,12 @@ def test_versions_of_the_kernel_are_never_compared() -> None:
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.Compare):
                 assert "release" not in ast.unparse(node), f"{module}: {ast.unparse(node)}"
+
+
+def test_every_choice_that_a_kind_asks_for_can_be_made() -> None:
+    asked = {
+        name
+        for module in MODULES
+        for name in re.findall(r"\b(?:dump|restore|self)\.policy\(\"([a-z-]+)\"\)", module.read_text())
+    }
+    assert asked == {option.name for option in OPTIONS}

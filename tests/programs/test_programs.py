@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.isolated
 
 Case = tuple[Program, Callable[[], None]]
+OPTIONS = {"sqlite": ("--locks", "keep")}
 
 
 def self_checking(argv: list[str], folder: Path) -> Case:
@@ -170,13 +171,13 @@ CASES: dict[str, Callable[[Path], Case]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_goes_on(case: Callable[[Path], Case], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_goes_on(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "tree"
     folder.mkdir()
-    program, check = case(folder)
+    program, check = CASES[name](folder)
     with program:
-        roundtrip(program, check, times=2)
+        roundtrip(program, check, times=2, options=OPTIONS.get(name, ()))
 
 
 @every_mode

@@ -19,6 +19,8 @@ NT_AUXV = 6
 NT_FILE = 0x46494C45
 NT_X86_XSTATE = 0x202
 
+GREGSET = 216
+"""Bytes of elf_gregset_t, the same as user_regs_struct."""
 #: e_ident, type, machine, version, entry, phoff, shoff, flags, ehsize, phentsize, phnum, shentsize, shnum, shstrndx
 EHDR = Struct("<16sHHIQQQIHHHHHH")
 #: type, flags, offset, vaddr, paddr, filesz, memsz, align

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replant.cli.options import Argument, Command, is_pid, parse
+from replant.cli.options import Argument, Command, is_pid, parse, policy_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ COMMAND = Command(
     "check",
     "Say whether this host (no TARGET), the tree below a PID, or an image is ready to be dumped or restored.",
     [Argument("TARGET", "a PID or an image; none for the host", "optional")],
-    text="Everything that is in the way is listed at once, with its owner, the reason and what to do. Nothing is\n"
+    policy_options(),
+    "Everything that is in the way is listed at once, with its owner, the reason and what to do. Nothing is\n"
     "changed; a running tree is stopped while it is looked at. Exits with 1 if something is in the way.",
 )
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     from replant.flows.check import check
 
     target = words.argument("TARGET")
-    report = check(int(target) if is_pid(target) else target or None)
+    report = check(int(target) if is_pid(target) else target or None, policy=words.policy())
     if words.flag("json"):
         document(report.as_dict())
     else:

@@ -76,6 +76,8 @@ class Garden:
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            # A descriptor that leads out of the tree would be a reason to refuse it.
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in map(int, os.listdir("/proc/self/fd")) if fd > 2),
         ]
         self.root = os.posix_spawn(words[0], words, os.environ, file_actions=actions, setsid=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replant.cli.options import Argument, Command, Option, parse
+from replant.cli.options import Argument, Command, Option, parse, policy_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ COMMAND = Command(
         Option("-o --output", "the directory to make; an image of that name is replaced", value="IMAGE"),
         Option("-k --kill", "end the tree once the image is complete"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
+        *policy_options(),
     ],
     "The tree goes on running unless --kill or --stop is given. The image appears whole or not at all, and whatever\n"
     "fails, the tree runs on as it was found.",
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
 
     from replant.flows.dump import dump
 
-    report = dump(pid, image, kill=words.flag("kill"), stop=words.flag("stop"))
+    report = dump(pid, image, kill=words.flag("kill"), stop=words.flag("stop"), policy=words.policy())
     if words.flag("json"):
         from replant.cli.output import document
 

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from replant.policy import Policy
+
 
 class Option:
     """``names`` as typed (``-o --output``); ``value`` names the argument it takes, ``""`` for a switch."""
@@ -81,6 +83,13 @@ class Command:
         return UsageError(f"{self.name}: {message}", code="usage", hint=hint)
 
 
+def policy_options() -> list[Option]:
+    """The options of `replant.policy`, for the commands that dump."""
+    from replant.policy import OPTIONS
+
+    return [Option(f"--{o.name}", o.help, value=o.value, choices=o.choices) for o in OPTIONS]
+
+
 class HelpWanted(Exception):
     """``--help`` was given; the message is the text."""
 
@@ -130,6 +139,12 @@ class Words:
         if not is_pid(typed):
             raise self._command.wrong(f"{name} must be the number of a process, not {typed!r}")
         return int(typed)
+
+    def policy(self) -> Policy:
+        """The choices among the options of `replant.policy`. :raises UsageError: one is no choice."""
+        from replant.policy import OPTIONS, Policy
+
+        return Policy({o.name: self.text(o.name) for o in OPTIONS if self.flag(o.name)})
 
     def target(self, name: str) -> int | str:
         """A positional word that is a process id or else the path of an image."""

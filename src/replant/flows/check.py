@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from replant.errors import Blocker, Refused
+from replant.policy import DEFAULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     from replant.host import Feature
     from replant.image.manifest import Manifest
+    from replant.policy import Policy
 
 
 class Report:
@@ -39,8 +41,10 @@ class Report:
         }
 
 
-def check(target: int | str | None = None) -> Report:
+def check(target: int | str | None = None, *, policy: Policy = DEFAULT) -> Report:
     """Whether this host (None), the tree below a pid, or the image at a path is ready to be dumped or restored.
+
+    ``policy`` are the choices with which the tree would be dumped.
 
     :raises ReplantError: the target cannot be looked at: no such process, no such image, an image that is damaged.
     """
@@ -49,15 +53,15 @@ def check(target: int | str | None = None) -> Report:
 
         return Report("host", features=probe().features)
     if isinstance(target, int):
-        return Report(target, blockers=_tree(target))
+        return Report(target, blockers=_tree(target, policy))
     return Report(target, blockers=_image(target))
 
 
-def _tree(pid: int) -> tuple[Blocker, ...]:
-    from replant.flows.capture import inspect
+def _tree(pid: int, policy: Policy) -> tuple[Blocker, ...]:
+    from replant.flows.capture import look
 
     try:
-        inspect(pid)
+        look(pid, policy)
     except Refused as refused:
         return refused.blockers
     return ()

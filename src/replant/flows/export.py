@@ -10,7 +10,6 @@ import os
 import struct
 
 from replant.abi import elf
-from replant.abi.user_regs import REGISTERS
 from replant.errors import ReplantError
 from replant.image.container import open_image
 from replant.model.frozen import Frozen
@@ -172,7 +171,7 @@ def _notes(model: Model, task: Task, mm: Mm) -> Iterator[bytes]:
 
 
 def _status(task: Task, tid: int, registers: Any) -> bytes:
-    if len(registers.gprs) != REGISTERS.size:
+    if len(registers.gprs) != elf.GREGSET:
         raise ReplantError(f"the image has no general registers of thread {tid}", code="image-corrupt", pid=tid)
     numbers = (tid, task.ppid, task.pgid, task.sid)
     data = elf.PRSTATUS.pack(0, 0, 0, 0, 0, registers.sigmask, *numbers, registers.gprs, 1)

@@ -25,9 +25,10 @@ def load(target: int | str) -> Model:
     :raises ReplantError: there is no such image or process, or it cannot be read.
     """
     if isinstance(target, int):
-        from replant.flows.capture import inspect
+        from replant.flows.capture import look
+        from replant.policy import LOOKING
 
-        return inspect(target)
+        return look(target, LOOKING)[0]
     from replant.image.container import open_image
     from replant.resources import registry
 
