@@ -71,6 +71,7 @@ class World:
         self.inodes: set[int] = set()
         self.holders: dict[int, int] = {}
         self.late = 0
+        self.made: dict[int, int] = {}
 
     def __enter__(self) -> World:
         return self
@@ -123,17 +124,20 @@ class World:
         return None if fd is None else (os.getpid(), fd)
 
     # the whole way
-    def facts(self, *fds: int) -> list[Facts]:
-        """The facts of descriptors that are the whole tree."""
-        self.numbers = {fd: n for n, fd in enumerate(fds)}
-        self.inodes = {os.fstat(fd).st_ino for fd in fds}
+    def facts(self, *fds: int, others: Sequence[int] = ()) -> list[Facts]:
+        """The facts of descriptors that, with some others, are the whole tree."""
+        self.numbers = {fd: n for n, fd in enumerate([*fds, *others])}
+        self.inodes = {os.fstat(fd).st_ino for fd in self.numbers}
         return [Facts(self, fd, n) for n, fd in enumerate(fds)]
 
-    def read(self, kind: str, *fds: int) -> list[File]:
+    def fd(self, number: int) -> int:
+        return self.made[number]
+
+    def read(self, kind: str, *fds: int, others: Sequence[int] = ()) -> list[File]:
         """The saved form of our descriptors; each is claimed by the kind."""
         module = module_of(kind)
         files = []
-        for f in self.facts(*fds):
+        for f in self.facts(*fds, others=others):
             assert module.claims(f)
             try:
                 files.append(File(f.number, kind, f.flags, f.pos, None, module.read(f, self)))
@@ -147,7 +151,7 @@ class World:
         for file in files:
             if hasattr(module, "check"):
                 module.check(file)
-        made: dict[int, int] = {}
+        made = self.made
         for group in groups(module, files):
             track = Track("restorer")
             slots = module.make(group, track, self)
