@@ -34,12 +34,12 @@ def _violations(model: Model, store_size: int | None) -> Iterator[str]:
     tasks = {t.pid: t for t in model.tasks}
     files = {f.number for f in model.files}
     living = {t.pid for t in model.tasks if t.state != "Z"}
+    yield from _files(model.files)
     yield from _repeated("pid", [t.pid for t in model.tasks])
     yield from _repeated("thread", [tid for t in model.tasks for tid in t.threads])
     for task in model.tasks:
         yield from _task(task, files)
     yield from _parents(model.root, tasks)
-    yield from _files(model.files)
     yield from _owners("address space", [m.pid for m in model.mms], living)
     yield from _owners("descriptor table", [t.pid for t in model.tables], living)
     for table in model.tables:
