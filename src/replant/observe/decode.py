@@ -132,19 +132,28 @@ def _tty(tty: int, major: int, first: int, index: int) -> int:
 
 
 tty = each(_tty)
-device = each(lambda dev: (dev >> 20, dev & 0xFFFFF))
+
+
+def device(_context: Context, numbers: Ints) -> Iterable[tuple[int, int]]:
+    """The kernel's dev_t as (major, minor); there are few."""
+    known = {number: (number >> 20, number & 0xFFFFF) for number in set(numbers)}
+    return map(known.__getitem__, numbers)
+
 
 _LIMIT = Struct("=QQ")
-limits = each(lambda raw: tuple(_LIMIT.iter_unpack(raw)))
+
+
+def limits(_context: Context, tables: Sequence[bytes]) -> Iterable[object]:
+    """16 pairs; most processes have the same."""
+    known = {table: tuple(_LIMIT.iter_unpack(table)) for table in set(tables)}
+    return map(known.__getitem__, tables)
 
 
 def _auxv(raw: bytes) -> object:
-    pairs = []
-    for kind, value in _LIMIT.iter_unpack(raw):
-        if not kind:
-            break
-        pairs.append((kind, value))
-    return tuple(pairs)
+    words = unpack_from(f"={len(raw) // 8}Q", raw)
+    kinds = words[::2]
+    end = kinds.index(0)
+    return tuple(zip(kinds[:end], words[1::2], strict=False))
 
 
 auxv = each(_auxv)
@@ -162,7 +171,7 @@ def handled(ignored: bool) -> Decode:
 
     def decode(_context: Context, tables: Sequence[bytes]) -> Iterable[int]:
         known: dict[bytes, int] = {table: mask(table) for table in set(tables)}
-        return [known[table] for table in tables]
+        return map(known.__getitem__, tables)
 
     return decode
 
@@ -182,14 +191,22 @@ rss = each(lambda *counts: sum(max(0, count) for count in counts) * 4)
 dumpable = each(lambda flags: flags & 3)
 
 _VM_MASK = 7
-prot = each(lambda flags: flags & _VM_MASK)
-file_offset = each(lambda file, pages: pages << 12 if file else 0)
+
+
+def prot(_context: Context, words: Ints) -> Iterable[int]:
+    """The bits of mmap(2), which are the kernel's."""
+    return [word & _VM_MASK for word in words]
+
+
+def file_offset(_context: Context, files: Ints, pages: Ints) -> Iterable[int]:
+    """Bytes; of anonymous memory the kernel's page offset means nothing."""
+    return [page << 12 if file else 0 for file, page in zip(files, pages, strict=True)]
 
 
 def vm_flags(context: Context, words: Ints) -> Iterable[object]:
     """The two-letter words of smaps; MISSING when a bit is set whose word could not be learnt."""
     known = {word: context.vm_words(word) for word in set(words)}
-    return [known[word] for word in words]
+    return map(known.__getitem__, words)
 
 
 def vma_name(context: Context, *columns: Ints) -> Iterable[object]:
@@ -197,11 +214,11 @@ def vma_name(context: Context, *columns: Ints) -> Iterable[object]:
     texts, offset = context.texts, context.layout.places["file", "f_path"].offset
     special, names = context.special_ops, context.names
     found: list[object] = []
-    for file, ops, name, start, end, brk, start_brk, stack in zip(*columns, strict=True):
+    for file, ops, data, start, end, brk, start_brk, stack in zip(*columns, strict=True):
         if file:
             found.append(texts.get(file + offset, MISSING))
         elif ops and ops == special:
-            found.append(names(name))
+            found.append(names(data))
         elif start < brk and end > start_brk:
             found.append("[heap]")
         else:

@@ -26,8 +26,8 @@ _CRED = "task->real_cred->"
 class Task(Record):
     """A thread, or a process as its leader tells. Masks have bit 0 for signal or capability 1 or 0, as in procfs."""
 
-    pid: int = field("thread id; of a leader: process id", f"{_OWN}[L].nr", "stat.pid", thread=True)
-    tgid: int = field("process id", f"{_PID}[1]->numbers[L].nr", "status.tgid")
+    pid: int = field("thread id; of a leader: process id", f"0? task->pid | {_OWN}[L].nr", "stat.pid", thread=True)
+    tgid: int = field("process id", f"0? task->tgid | {_PID}[1]->numbers[L].nr", "status.tgid")
     ppid: int = field(
         "parent, 0 if outside", (f"{_PARENT}->level", f"{_PARENT}->numbers[L].nr"), "stat.ppid", decode.number
     )
@@ -255,7 +255,7 @@ class Task(Record):
 class Vma(Record):
     """A mapping of a process. ``prot`` has the bits of mmap(2)."""
 
-    pid: int = field("process id", "task->signal->pids[1]->numbers[L].nr", "pid")
+    pid: int = field("process id", f"0? task->tgid | {_PID}[1]->numbers[L].nr", "pid")
     start: int = field("first address", "vma->vm_start", "start")
     end: int = field("address behind the last", "vma->vm_end", "end")
     prot: int = field("1 read, 2 write, 4 execute", "vma->vm_flags", "prot", decode.prot)
@@ -270,7 +270,7 @@ class Vma(Record):
     path: str | Missing = field(
         "file, or the kernel's name in brackets, or empty",
         (
-            *("vma->vm_file", "vma->vm_ops", "vma->vm_private_data->name", "vma->vm_start", "vma->vm_end"),
+            *("vma->vm_file", "vma->vm_ops", "vma->vm_private_data", "vma->vm_start", "vma->vm_end"),
             *("vma->vm_mm->brk", "vma->vm_mm->start_brk", "vma->vm_mm->start_stack"),
         ),
         "path", decode.vma_name,
@@ -283,7 +283,7 @@ class Vma(Record):
 class File(Record):
     """A descriptor of a process and the file description behind it."""
 
-    pid: int = field("process id", "task->signal->pids[1]->numbers[L].nr", "pid")
+    pid: int = field("process id", f"0? task->tgid | {_PID}[1]->numbers[L].nr", "pid")
     fd: int = field("descriptor", "number", "number")
     target: str | Missing = field("what the link in procfs reads", "address", "target", decode.path("file", "f_path"))
     pos: int = field("offset", "file->f_pos", "info.pos", unit="bytes")

@@ -84,7 +84,7 @@ class Observer:
         self, facts: type[F], tree: int | None, pids: Sequence[int] | None, *, leaders: bool = True
     ) -> list[F]:
         seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
-        return [facts._make(row) for row in seen.records]
+        return list(map(facts._make, seen.records))
 
     def look(
         self,
@@ -117,7 +117,7 @@ class Observer:
         chosen: Sequence[int] | None,
     ) -> Seen:
         owners = columns[wanted.index(IDENTITY[facts][0])]
-        forbidden = hidden({pid for pid in owners if isinstance(pid, int)})
+        forbidden = hidden(owners)
         rows = list(zip(*columns[: len(names)], strict=True))
         if forbidden:
             rows = [row for row, pid in zip(rows, owners, strict=True) if pid not in forbidden]

@@ -58,9 +58,16 @@ class Files:
 
 
 _THREAD: dict[str, Callable[[int, int | None], object]] = {
-    **{"stat": procfs.stat, "status": procfs.status, "exe": procfs.exe, "cwd": procfs.cwd, "root": procfs.root},
-    **{"namespaces": procfs.namespaces, "auxv": procfs.auxv, "limits": procfs.limits},
-    **{"personality": procfs.personality, "oom_score_adj": procfs.oom_score_adj},
+    "stat": procfs.stat,
+    "status": procfs.status,
+    "exe": procfs.exe,
+    "cwd": procfs.cwd,
+    "root": procfs.root,
+    "namespaces": procfs.namespaces,
+    "auxv": procfs.auxv,
+    "limits": procfs.limits,
+    "personality": procfs.personality,
+    "oom_score_adj": procfs.oom_score_adj,
 }
 _PROCESS: dict[str, Callable[[int], object]] = {"timers": procfs.timers}
 _DERIVED: dict[str, Callable[[Any], object]] = {

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 _CAP_SYS_PTRACE = 19
 
 
-def hidden(pids: Iterable[int]) -> frozenset[int]:
+def hidden(pids: Iterable[object]) -> frozenset[object]:
     """Those of the processes that the caller may not know more about than that they exist."""
     if os.geteuid() == 0 and procfs.status(os.getpid()).cap_effective >> _CAP_SYS_PTRACE & 1:
         return frozenset()
-    return frozenset(pid for pid in pids if not _may_read(pid))
+    return frozenset(pid for pid in set(pids) if not _may_read(pid))
 
 
-def _may_read(pid: int) -> bool:
+def _may_read(pid: object) -> bool:
     try:
         os.readlink(f"/proc/{pid}/ns/user")
     except OSError:

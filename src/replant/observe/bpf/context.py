@@ -60,9 +60,11 @@ class Context:
             return True
         return not (set(known) - set(expected)) and (bool(unknown) or not left)
 
-    def names(self, address: int) -> str:
-        """A string of the kernel, such as the name of a special mapping."""
-        if address not in self._names:
-            raw = self.memory.read([(address, 16)])[0] if self.memory else b""
-            self._names[address] = raw.partition(b"\0")[0].decode("ascii", "replace")
-        return self._names[address]
+    def names(self, special: int) -> str:
+        """The name of a special mapping: the string that the first word of its description points to."""
+        if special not in self._names:
+            assert self.memory
+            [pointer] = self.memory.read([(special + self.layout.places["vm_special_mapping", "name"].offset, 8)])
+            [raw] = self.memory.read([(int.from_bytes(pointer, "little"), 16)])
+            self._names[special] = raw.partition(b"\0")[0].decode("ascii", "replace")
+        return self._names[special]

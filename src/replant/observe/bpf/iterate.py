@@ -10,7 +10,7 @@ When either is too small the program counts on without writing, and the scan is 
 
 from __future__ import annotations
 
-from struct import Struct, unpack_from
+from struct import unpack_from
 
 from ...abi import bpf
 from . import calls
@@ -90,19 +90,17 @@ class Iterator:
         self.plan = Plan(layout, roots, level, before)
         self.absent = [name for name, chain in columns.items() if not self.plan.add(name, chain)]
         self.plan.place()
-        self.record = Struct(self.plan.format)
         self.capacity = 0
         self.path_bytes = _TEXTS + PATH_MAX + (1 << 18 if kind.paths else 0)
 
-    def scan(self, expected: int, pid: int = 0, tid: int = 0) -> list[tuple[int, ...]]:
-        """All records, unpacked; ``expected`` is a guess of their number. Shape: see :attr:`plan`."""
+    def scan(self, expected: int, pid: int = 0, tid: int = 0) -> bytes:
+        """All records, one after the other; ``expected`` is a guess of their number."""
         if expected > self.capacity:
             self._load(expected)
         while True:
             found, paths = self._run(pid, tid)
             if found <= self.capacity and paths <= self.path_bytes - PATH_MAX:
-                data = memoryview(self.sink.view)[HEADER : HEADER + found * self.plan.size]
-                return list(self.record.iter_unpack(data))
+                return self.sink.view[HEADER : HEADER + found * self.plan.size]
             self.path_bytes = max(self.path_bytes, paths * 2)
             self._load(max(self.capacity, found + found // 4))
 

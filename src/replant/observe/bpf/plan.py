@@ -1,4 +1,4 @@
-"""From chains to a program: which ranges of which structures to copy, and how to unpack what arrives.
+"""From chains to a program: which ranges of which structures to copy, and where columns are in what arrives.
 
 A chain reads like the C expression it stands for, from one of the iterator's objects:
 
@@ -7,9 +7,11 @@ A chain reads like the C expression it stands for, from one of the iterator's ob
     task->thread_pid->numbers[{level}].nr an index that another column of the same record holds, ``/64`` divides it
     task->cred->group_info->gid:128s      read as another type of the struct module than the declared one
     task->rseq | task->rseq'.usrptr       the first of these that the running kernel has
+    0? task->pid | ...                    the first where the caller is in the initial pid namespace
 
-All fields of a structure are copied together where they are close: a helper call costs what 64 bytes more cost. What is
-copied stays raw in the record, pointers included (they lead to the next structures); unpacking skips the rest.
+Fields of a structure that are close to each other are copied together: a call of the helper costs as much as 200 bytes.
+What is copied stays raw in the record, pointers included (they lead to the next structures), and aligned as it was,
+so that a column is a strided view of the records.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-GAP = 64
+GAP = 192
 _MASK = (1 << 64) - 1
 _CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "s8": "b", "s16": "h", "s32": "i", "s64": "q", "bit": "I"}
 _BY_SIZE = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -64,7 +66,7 @@ class Node:
 
 
 class Plan:
-    """The columns to read, laid out in a record of ``size`` bytes; ``format`` unpacks it to one value a leaf."""
+    """The columns to read, laid out in a record of ``size`` bytes."""
 
     def __init__(
         self, layout: Layout, roots: Mapping[str, tuple[str, int]], level: int, before: Mapping[str, str]
@@ -90,6 +92,10 @@ class Plan:
         if name in self.columns:
             return True
         for alternative in chain.split(" | "):
+            if alternative.startswith("0? "):
+                if self.level:
+                    continue
+                alternative = alternative[3:]
             try:
                 self.columns[name] = self._walk(alternative)
             except Absent:
@@ -131,25 +137,21 @@ class Plan:
                 node.ranges.append((start, end - start, at))
                 at += (end - start + 7) & ~7
         self.size = at
-        places = {(self.position(leaf), leaf.code) for leaf in self.columns.values()}
-        self.order = {place: number for number, place in enumerate(sorted(places))}
-        self.format = self._format()
 
     def position(self, leaf: Leaf) -> int:
         """Where in the record a value is."""
         return leaf.offset if leaf.node < 0 else self.nodes[leaf.node].position(leaf.offset)
 
-    def _format(self) -> str:
-        words, at = ["="], 0
-        for position, code in self.order:
-            words.append(f"{position - at}x{code}")
-            at = position + size_of(code)
-        return "".join([*words, f"{self.size - at}x"])
-
-    def column(self, name: str, unpacked: Sequence[Sequence[int]]) -> Sequence[int]:
-        """One column of the unpacked and transposed records, bit fields shifted out of their words."""
+    def column(self, name: str, records: bytes) -> Sequence[int]:
+        """One column of the records, as a list: strided slices leave no work to Python but for bytes and bit fields."""
         leaf = self.columns[name]
-        values = unpacked[self.order[self.position(leaf), leaf.code]]
+        at, code = self.position(leaf), leaf.code
+        if code[-1] == "s":
+            size = int(code[:-1])
+            return [records[i : i + size] for i in range(at, len(records), self.size)]  # type: ignore[misc]
+        width = _SIZES[code]
+        view: memoryview[int] = memoryview(records).cast(code)  # type: ignore[call-overload]
+        values = view[at // width :: self.size // width].tolist()
         left, right = leaf.shift
         return [(value << left & _MASK) >> right for value in values] if right else values
 
@@ -262,7 +264,7 @@ def size_of(code: str) -> int:
 def _coalesced(wanted: Mapping[int, int]) -> Iterable[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     for offset in sorted(wanted):
-        end = offset + wanted[offset]
+        end, offset = offset + wanted[offset], offset & ~7
         if ranges and offset - ranges[-1][1] <= GAP:
             ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
         else:

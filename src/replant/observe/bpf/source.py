@@ -60,16 +60,16 @@ class BpfSource:
 
     def _own_level(self) -> int:
         own = Iterator(TASK, {"level": _LEVEL}, self.layout, self.chosen)
-        return own.scan(1, tid=os.getpid())[0][0]
+        return own.plan.column("level", own.scan(1, tid=os.getpid()))[0]
 
     def places(self) -> list[Place]:
         """All processes of the namespace, parents and global numbers: what a choice is made from."""
         names = ("pid", "ppid", "start_ns")
         iterator = self._iterator(Task, names, leaders=True, more={"tgid": "task->tgid"})
         self.chosen.choose(None)
-        unpacked = self._scan(iterator, _task_count())
-        columns = [self._values(fields_of(Task)[name], iterator, unpacked) for name in names]
-        return list(map(Place, *columns, iterator.plan.column("tgid", unpacked)))
+        records = self._scan(iterator, _task_count())
+        columns = [self._values(fields_of(Task)[name], iterator, records) for name in names]
+        return list(map(Place, *columns, iterator.plan.column("tgid", records)))
 
     def columns(
         self, facts: type[Record], names: Sequence[str], tgids: list[int] | None, *, pid: int = 0, leaders: bool = False
@@ -78,17 +78,17 @@ class BpfSource:
         iterator = self._iterator(facts, names, leaders=leaders)
         self.chosen.choose(tgids)
         count = len(tgids) if tgids is not None else 1 if pid else _task_count()
-        unpacked = self._scan(iterator, count * (1 if facts is Task else 64), pid)
+        records = self._scan(iterator, count * (1 if facts is Task else 64), pid)
         declared = fields_of(facts)
-        return [self._values(declared[name], iterator, unpacked) for name in names]
+        return [self._values(declared[name], iterator, records) for name in names]
 
     def calibrate(self) -> bool:
         """Learns from the caller's own mappings what bits of vm_flags mean; False when they mean something else."""
         iterator = self._iterator(Vma, ("start",), leaders=False, more={"flags": "vma->vm_flags", "ops": "vma->vm_ops"})
         self.chosen.choose(None)
         pid = os.getpid()
-        unpacked = self._scan(iterator, 256, pid)
-        starts, flags_of, ops_of = [iterator.plan.column(name, unpacked) for name in ("vma->vm_start", "flags", "ops")]
+        records = self._scan(iterator, 256, pid)
+        starts, flags_of, ops_of = [iterator.plan.column(name, records) for name in ("vma->vm_start", "flags", "ops")]
         raw = {start: (flags, ops) for start, flags, ops in zip(starts, flags_of, ops_of, strict=True)}
         own = [(m, *raw[m.start]) for m in procfs.maps(pid) if m.start in raw]
         self.context.special_ops = next((ops for m, _, ops in own if m.path == "[vdso]"), 0)
@@ -108,17 +108,16 @@ class BpfSource:
             self._iterators[key] = Iterator(kind, columns, self.layout, self.chosen, self.level)
         return self._iterators[key]
 
-    def _scan(self, iterator: Iterator, expected: int, pid: int = 0) -> list[Sequence[int]]:
-        """Runs it; gives the raw columns."""
-        rows = iterator.scan(expected, pid=pid)
+    def _scan(self, iterator: Iterator, expected: int, pid: int = 0) -> bytes:
+        records = iterator.scan(expected, pid=pid)
         if iterator.kind.paths:
             self.context.read_texts(iterator.texts())
-        return list(zip(*rows, strict=True)) or [()] * len(iterator.plan.order)
+        return records
 
-    def _values(self, field: Field, iterator: Iterator, unpacked: list[Sequence[int]]) -> Sequence[object]:
+    def _values(self, field: Field, iterator: Iterator, records: bytes) -> Sequence[object]:
         if not field.kernel or any(chain in iterator.absent for chain in field.kernel):
-            return [MISSING] * len(unpacked[0])
-        columns = [iterator.plan.column(chain, unpacked) for chain in field.kernel]
+            return [MISSING] * (len(records) // iterator.plan.size)
+        columns = [iterator.plan.column(chain, records) for chain in field.kernel]
         if field.decode:
             return list(field.decode(self.context, *columns))
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
