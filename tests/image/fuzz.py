@@ -10,6 +10,7 @@ import json
 import random
 import sys
 from collections import Counter
+from copy import deepcopy
 from typing import Any
 
 from image.sample import KINDS, STORE_SIZE, model, resolve
@@ -77,7 +78,7 @@ def replaced(data: bytes, rng: random.Random, count: int) -> bytes:
             at = at[place]
         match rng.randrange(4):
             case 0 | 1:
-                at[place] = rng.choice(JUNK)
+                at[place] = deepcopy(rng.choice(JUNK))
             case 2 if isinstance(at[place], int):
                 at[place] += rng.choice((-4096, -1, 1, 4096))
             case 2:
