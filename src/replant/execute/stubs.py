@@ -31,7 +31,7 @@ def trap_signal(queued: set[int]) -> int:
 
     A traced task stops for a signal whatever its disposition, and the tracer never delivers it.
     """
-    return next(s for s in _CANDIDATES if s not in queued)
+    return [s for s in _CANDIDATES if s not in queued][0]
 
 
 class Stubs:

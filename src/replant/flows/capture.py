@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import time
 
-from replant.abi import x86_64
-from replant.abi.call import Call, Out
 from replant.errors import Blocker, Refused
+from replant.flows.asking import Asker
 from replant.flows.files import Files
 from replant.flows.threads import ThreadView
 from replant.flows.tree import derive_tree
@@ -18,30 +17,26 @@ from replant.model.tree import Attribute, Mm, Model, Task, Vma
 from replant.observe import procfs
 from replant.pages.store import PageReader, PageWriter
 from replant.policy import DEFAULT
-from replant.resources import advice, registry
+from replant.resources import advice
 from replant.tracee import freeze, remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from replant.model.tree import Extent
     from replant.observe.procfs import Mapping, Stat
     from replant.policy import Policy
-    from replant.resources.protocol import TaskKind
     from replant.tracee.freeze import FrozenTree
     from replant.tracee.task import FrozenTask
-
-_PR_GET_CHILD_SUBREAPER = 37
-_O_PATH = 0o10000000
-_SUBREAPER = Call(x86_64.prctl, _PR_GET_CHILD_SUBREAPER, Out(4))
 
 
 class Capture:
     """One look at a frozen tree; the `DumpSide` that kinds are given."""
 
-    def __init__(self, frozen: FrozenTree, store: PageWriter, policy: Policy) -> None:
+    def __init__(self, frozen: FrozenTree, store: PageWriter, policy: Policy, asker: Asker) -> None:
         self.frozen = frozen
+        self._asker = asker
         self.files = Files()
         self.blockers: list[Blocker] = []
         self._store = store
@@ -99,9 +94,6 @@ class Capture:
         """Close every descriptor that was opened to look."""
         self.files.close()
 
-    def _block(self, message: str, code: str, pid: int, resource: str, hint: str) -> None:
-        self.blockers.append(Blocker(message, code=code, pid=pid, resource=resource, hint=hint))
-
     def _links(self, pid: int) -> dict[str, int]:
         own_root = os.stat("/")
         root = os.stat(f"/proc/{pid}/root")
@@ -123,7 +115,7 @@ class Capture:
             state="Z" if frozen.zombie else "T" if frozen.stop_signal else "R",
             exit_code=s.exit_code if frozen.zombie else 0,
             exit_signal=s.exit_signal,
-            subreaper=bool(self._views[s.pid].subreaper) if not frozen.zombie else False,
+            subreaper=self._views[s.pid].subreaper if not frozen.zombie else False,
             stop_signal=frozen.stop_signal,
             comm=s.comm,
             threads=tuple(t.tid for t in frozen.threads) or (s.pid,),
@@ -135,49 +127,45 @@ class Capture:
     def _attributes(self, task: FrozenTask, links: dict[str, int]) -> Iterable[Attribute]:
         with remote.Inside(task.pid) as inside:
             for thread in task.threads:
-                view = ThreadView(task, thread, links)
-                self._views[thread.tid] = view
-                yield from self._ask(view, inside)
-
-    def _ask(self, view: ThreadView, inside: remote.Inside) -> Iterable[Attribute]:
-        kinds = [(n, k) for n, k in registry.task_kinds().items() if view.leader or k.SCOPE == "thread"]
-        asks = [(n, k, (*k.ASKS, *_more(k, view))) for n, k in kinds]
-        calls = [_SUBREAPER, *(call for _, _, calls in asks for call in calls)]
-        answers = inside.ask(view.thread, calls)
-        view.subreaper = int.from_bytes(answers[0].outs[0], "little")
-        at = 1
-        for name, kind, own in asks:
-            try:
-                state = kind.read(view, answers[at : at + len(own)])
-                if state is not None:
-                    yield Attribute(name, view.tid, state)
-            except Blocker as b:
-                self.blockers.append(b)
-            at += len(own)
+                view = self._views[thread.tid] = ThreadView(task, thread, links)
+                yield from self._asker.ask(view, inside, self.blockers)
 
     def _mm(self, pid: int) -> Mm:
         return Mm(pid, tuple(self._vma(pid, m) for m in procfs.maps(pid) if m.path != "[vsyscall]"))
 
     def _vma(self, pid: int, m: Mapping) -> Vma:
-        words = m.flags or ""
-        kind, file = "anon", -1
         if m.path.startswith(("[vvar", "[vdso")):
-            return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "vdso")
-        for word, reason in advice.REFUSED.items():
-            if word in words.split():
-                self._block(
-                    f"the mapping {m.start:x}-{m.end:x} {m.path} {reason}, which cannot be kept",
-                    f"mapping-{word}", pid, f"{m.start:x}", "stop what uses it before the dump",
-                )  # fmt: skip
-                return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, kind)
+            return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "vdso", -1)
+        chosen, writable, refused = _words(m.flags or "")
+        if refused:
+            self._refuse(pid, m, refused)
+            return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "anon", -1)
         if m.inode:
-            kind, file = "file", self.files.add_mapping(pid, m, m.shared and "mw" in words)
-        return Vma(m.start, m.end, m.prot, m.shared, advice.chosen(words), m.offset if m.inode else 0, kind, file)
+            file = self.files.add_mapping(pid, m, m.shared and writable)
+            return Vma(m.start, m.end, m.prot, m.shared, chosen, m.offset, "file", file)
+        return Vma(m.start, m.end, m.prot, m.shared, chosen, 0, "anon", -1)
+
+    def _refuse(self, pid: int, m: Mapping, word: str) -> None:
+        blocker = Blocker(
+            f"the mapping {m.start:x}-{m.end:x} {m.path} {advice.REFUSED[word]}, which cannot be kept",
+            code=f"mapping-{word}",
+            pid=pid,
+            resource=f"{m.start:x}",
+            hint="stop what uses it before the dump",
+        )
+        self.blockers.append(blocker)
 
 
-def _more(kind: TaskKind, view: ThreadView) -> Sequence[Call]:
-    ask = getattr(kind, "ask", None)
-    return ask(view) if ask is not None else ()
+_known_words: dict[str, tuple[str, bool, str]] = {}
+
+
+def _words(words: str) -> tuple[str, bool, str]:
+    """Of a VmFlags line: the kept words, whether the mapping may be written to, and a word that is refused."""
+    if words not in _known_words:
+        split = words.split()
+        refused = next((word for word in split if word in advice.REFUSED), "")
+        _known_words[words] = (advice.chosen(words), "mw" in split, refused)
+    return _known_words[words]
 
 
 def _outside(root: Stat) -> set[int]:
@@ -191,8 +179,9 @@ def look(pid: int, policy: Policy = DEFAULT) -> tuple[Model, PageReader]:
     :raises Refused: something could not be kept.
     """
     fd = os.memfd_create("look", os.MFD_CLOEXEC)
+    asker = Asker()
     with freeze.freeze(pid) as frozen:
-        capture = Capture(frozen, PageWriter(fd), policy)
+        capture = Capture(frozen, PageWriter(fd), policy, asker)
         try:
             model = capture.model()
         finally:

@@ -7,9 +7,11 @@ manifest is written last, and the image is renamed into place when it is whole.
 from __future__ import annotations
 
 import gc
+import os
 import time
 from struct import iter_unpack
 
+from replant.flows.asking import Asker
 from replant.flows.capture import Capture
 from replant.image.container import ImageWriter
 from replant.model.frozen import Frozen
@@ -21,9 +23,14 @@ from replant.tracee.freeze import freeze
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from replant.model.tree import Mm, Model
     from replant.policy import Policy
     from replant.tracee.freeze import FrozenTree
+
+
+_GUESS = 256
 
 
 class DumpReport(Frozen):
@@ -47,13 +54,14 @@ def dump(pid: int, image: str, *, kill: bool = False, stop: bool = False, policy
     """
     began = time.perf_counter_ns()
     how = "kill" if kill else "stop" if stop else "run"
-    registry.task_kinds()  # modules are loaded before the tree is stopped
+    asker = Asker()
+    registry.preload(_links(pid))  # modules are loaded before the tree is stopped
     gc.disable()
     try:
         with ImageWriter.create(image) as out:
             with freeze(pid) as frozen:
                 store = PageWriter(out.pages_fd)
-                model = _save(frozen, store, policy)
+                model = _save(frozen, Capture(frozen, store, policy, asker), store)
                 if how == "kill":  # it dies only when the image is there
                     _finish(out, model)
                 frozen.release(how)
@@ -64,14 +72,23 @@ def dump(pid: int, image: str, *, kill: bool = False, stop: bool = False, policy
         gc.enable()
 
 
+def _links(pid: int) -> Iterator[str]:
+    """What the root has open, as a guess at what the tree has."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        for name in os.listdir(folder)[:_GUESS]:
+            yield os.readlink(f"{folder}/{name}")
+    except OSError:  # the freeze will say what is wrong
+        return
+
+
 def _finish(out: ImageWriter, model: Model) -> None:
     out.write(model, registry.state_class)
     out.commit()
 
 
-def _save(frozen: FrozenTree, store: PageWriter, policy: Policy) -> Model:
+def _save(frozen: FrozenTree, capture: Capture, store: PageWriter) -> Model:
     """The model of the frozen tree, its pages in the store."""
-    capture = Capture(frozen, store, policy)
     try:
         model = capture.model()
     finally:

@@ -35,7 +35,7 @@ class ThreadView:
         self.tid = thread.tid
         self.leader = task.pid == thread.tid
         self.alive = True
-        self.subreaper = 0
+        self.subreaper = False
         self._links = links
 
     def file(self, link: str) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
-from replant import derive
 from replant.abi import x86_64
 from replant.abi.call import Track
+from replant.derive import Outside, process_tree
 from replant.errors import Blocker, Refused
 from replant.execute.clone import CLONE_PARENT, CLONE_PTRACE, clone_args
 
@@ -43,8 +43,8 @@ def derive_tree(model: Model) -> Derivation:
 
     :raises Refused: no sequence of system calls leads to it; the core of the problem is told.
     """
-    outside = derive.Outside(_OUTSIDE, _OUTSIDE, _OUTSIDE)
-    found = derive.process_tree(model.tasks, outside=outside, avoid=_Taken())
+    outside = Outside(_OUTSIDE, _OUTSIDE, _OUTSIDE)
+    found = process_tree(model.tasks, outside=outside, avoid=_Taken())
     if not found.ok:
         hint = "end the processes named, or dump a smaller tree"
         raise Refused(

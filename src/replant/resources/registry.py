@@ -15,7 +15,7 @@ from replant.resources import order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from replant.model.frozen import Frozen
     from replant.model.tree import File
@@ -85,6 +85,23 @@ def _socket_name(f: FileFacts) -> str:
         if protocol == 262:
             return "mptcp"
         return _INET_TYPES.get(s.type & 0xF, "inet")
+
+
+def preload(links: Iterable[str]) -> None:
+    """Load the modules that descriptors with these /proc links will need, before a tree is stopped."""
+    names = {"regular", "directory", "chardev"}
+    for link in set(links):
+        scheme, _, rest = link.partition(":")
+        if scheme == "anon_inode":
+            names.add(rest.strip("[]").replace("-", "_"))
+        elif scheme == "pipe":
+            names.add("pipe")
+        elif scheme == "socket":
+            names.update(("unix", "tcp"))
+        elif link.startswith(("/dev/pts/", "/dev/tty", "/dev/console")):
+            names.add("terminal")
+    for name in names:
+        file_kind(name)
 
 
 def file_kind(name: str) -> FileKind | None:

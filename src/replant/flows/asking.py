@@ -1,0 +1,65 @@
+"""What only a thread itself can tell: the questions of all kinds, run inside it in one batch, and their answers read.
+
+What every thread is asked is encoded once and only written into each; what a kind asks depending on the facts (the
+timers that there are) follows in a batch of its own, where there is any.
+"""
+
+from __future__ import annotations
+
+from replant.abi import x86_64
+from replant.abi.call import Call, Out
+from replant.errors import Blocker
+from replant.model.tree import Attribute
+from replant.resources import registry
+from replant.tracee.questions import Questions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from replant.flows.threads import ThreadView
+    from replant.resources.protocol import TaskKind
+    from replant.tracee.remote import Inside
+
+_PR_GET_CHILD_SUBREAPER = 37
+_SUBREAPER = Call(x86_64.prctl, _PR_GET_CHILD_SUBREAPER, Out(4), why="whether it gets orphans")
+
+
+class Asker:
+    """The questions to leaders and to other threads; made before anything is frozen."""
+
+    def __init__(self) -> None:
+        kinds = registry.task_kinds()
+        self._leader = _Sheet(kinds)
+        self._thread = _Sheet({name: kind for name, kind in kinds.items() if kind.SCOPE == "thread"})
+
+    def ask(self, view: ThreadView, inside: Inside, blockers: list[Blocker]) -> Iterator[Attribute]:
+        """The attributes of a thread; what cannot be kept is added to ``blockers``."""
+        sheet = self._leader if view.leader else self._thread
+        answers = inside.ask(view.thread, sheet.questions)
+        view.subreaper = bool(int.from_bytes(answers[0].outs[0], "little"))
+        for name, kind, first, last, more in sheet.rows:
+            own = answers[first:last]
+            try:
+                calls = more(view) if more is not None else ()
+                if calls:
+                    own = own + inside.ask(view.thread, calls)
+                state = kind.read(view, own)
+            except Blocker as b:
+                blockers.append(b)
+                continue
+            if state is not None:
+                yield Attribute(name, view.tid, state)
+
+
+class _Sheet:
+    """All static questions in a row, and which answers are whose."""
+
+    def __init__(self, kinds: dict[str, TaskKind]) -> None:
+        calls = [_SUBREAPER]
+        self.rows = []
+        for name, kind in kinds.items():
+            first = len(calls)
+            calls += kind.ASKS
+            self.rows.append((name, kind, first, len(calls), getattr(kind, "ask", None)))
+        self.questions = Questions(calls)
