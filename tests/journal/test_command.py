@@ -86,21 +86,7 @@ def test_what_was_lost_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     journal.close()
 
 
-HEAVY = set(
-    [
-        "logging",
-        "re",
-        "json",
-        "dataclasses",
-        "typing",
-        "enum",
-        "pathlib",
-        "contextlib",
-        "inspect",
-        "argparse",
-        "threading",
-    ]
-)
+HEAVY = {"logging", "re", "json", "dataclasses", "typing", "enum", "pathlib", "contextlib", "inspect", "argparse"}
 READING = {"replant.journal.reader", "replant.journal.render", "replant.journal.events"}
 
 

@@ -46,8 +46,9 @@ from struct import Struct
 BLOCK = 65536
 SLOT = 64
 SLOTS = BLOCK // SLOT
+ARGS_AT = 16
 ROOM = 40
-"""Bytes of arguments in a record's head."""
+"""Where the arguments stand in a record's head, and their bytes."""
 PAYLOAD_MAX = (SLOTS - 2) * SLOT
 """Bytes of payload that fit behind a head in an empty block."""
 
