@@ -50,8 +50,6 @@ SPOILS = ("privilege", "dumpable", "pdeathsig")
 SETS: tuple[str, ...] = ()
 ASKS = (Call(nr.prctl, PR_GET_SECUREBITS, why="secure bits"),)
 
-_SETPCAP = 1 << cap.CAP_SETPCAP
-
 
 class State(Frozen):
     """``uids`` and ``gids`` are real, effective, saved, filesystem; capability sets are masks, bit N is number N."""
@@ -105,37 +103,54 @@ def _ours() -> tuple[int, int]:
     return _memo[0]
 
 
+_programs: dict[State, list[Call]] = {}
+
+
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
-    """From user 0 to the saved ones; see the module's text for the order."""
+    """From user 0 to the saved ones; threads with the same credentials share the calls."""
+    calls = _programs.get(state)
+    if calls is None:
+        calls = _programs[state] = _program(state)
+    on.calls += calls
+
+
+def _program(state: State) -> list[Call]:
+    """See the module's text for the order."""
+    dropped = cap.numbers(~state.bounding & (1 << cap.CAP_LAST + 1) - 1)
+    no_new_privs = [_prctl(PR_SET_NO_NEW_PRIVS, 1, why="no new privileges")] if state.no_new_privs else []
     keep = cap.SECBIT_KEEP_CAPS | cap.SECBIT_NO_SETUID_FIXUP
-    on.call(nr.prctl, PR_SET_SECUREBITS, keep, 0, 0, 0, why="changing ids keeps capabilities")
-    _ids(state, on)
-    _capset(state, _SETPCAP, on)
-    _ambient(state, on)
-    for number in cap.numbers(~state.bounding & (1 << cap.CAP_LAST + 1) - 1):
-        on.call(nr.prctl, PR_CAPBSET_DROP, number, 0, 0, 0, why="bounding capabilities")
-    on.call(nr.prctl, PR_SET_SECUREBITS, state.securebits, 0, 0, 0, why="secure bits")
-    if state.no_new_privs:
-        on.call(nr.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, why="no new privileges")
-    _capset(state, 0, on)
+    return [
+        _prctl(PR_SET_SECUREBITS, keep, why="changing ids keeps capabilities"),
+        *_ids(state),
+        _capset(state, 1 << cap.CAP_SETPCAP),
+        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, why="ambient capabilities of the restorer"),
+        *[
+            _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, why="ambient capability")
+            for n in cap.numbers(state.ambient)
+        ],
+        *[_prctl(PR_CAPBSET_DROP, n, why="bounding capabilities") for n in dropped],
+        _prctl(PR_SET_SECUREBITS, state.securebits, why="secure bits"),
+        *no_new_privs,
+        _capset(state, 0),
+    ]
 
 
-def _ids(state: State, on: Track) -> None:
+def _ids(state: State) -> list[Call]:
     groups = pack(f"<{len(state.groups)}I", *state.groups)
-    on.call(nr.setgroups, len(state.groups), groups, why="supplementary groups")
-    on.call(nr.setfsuid, state.uids[3] ^ 1, why="a change for certain: dumpable as fs.suid_dumpable says")
-    on.call(nr.setresgid, *state.gids[:3], why="group ids")
-    on.call(nr.setfsgid, state.gids[3], why="filesystem group")
-    on.call(nr.setresuid, *state.uids[:3], why="user ids")
-    on.call(nr.setfsuid, state.uids[3], why="filesystem user")
+    return [
+        Call(nr.setgroups, len(state.groups), groups, why="supplementary groups"),
+        Call(nr.setfsuid, state.uids[3] ^ 1, why="a change for certain: dumpable as fs.suid_dumpable says"),
+        Call(nr.setresgid, *state.gids[:3], why="group ids"),
+        Call(nr.setfsgid, state.gids[3], why="filesystem group"),
+        Call(nr.setresuid, *state.uids[:3], why="user ids"),
+        Call(nr.setfsuid, state.uids[3], why="filesystem user"),
+    ]
 
 
-def _capset(state: State, also: int, on: Track) -> None:
+def _capset(state: State, also: int) -> Call:
     data = cap.pack(state.effective | also, state.permitted | also, state.inheritable)
-    on.call(nr.capset, cap.SELF, data, why="capabilities")
+    return Call(nr.capset, cap.SELF, data, why="capabilities")
 
 
-def _ambient(state: State, on: Track) -> None:
-    on.call(nr.prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, why="ambient capabilities of the restorer")
-    for number in cap.numbers(state.ambient):
-        on.call(nr.prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0, why="ambient capability")
+def _prctl(option: int, *args: int, why: str) -> Call:
+    return Call(nr.prctl, option, *args, *(0,) * (4 - len(args)), why=why)

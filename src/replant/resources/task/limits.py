@@ -93,8 +93,17 @@ def _ours() -> tuple[bool, tuple[int, ...]]:
     return _memo[0]
 
 
+_programs: dict[State, list[Call]] = {}
+
+
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
-    """Set all of them."""
-    for number in range(_COUNT):
-        limit = RLIMIT.pack(state.soft[number], state.hard[number])
-        on.call(nr.prlimit64, 0, number, limit, 0, why=f"RLIMIT_{NAMES[number]}")
+    """Set all of them; processes with the same limits share the calls."""
+    calls = _programs.get(state)
+    if calls is None:
+        calls = _programs[state] = _program(state)
+    on.calls += calls
+
+
+def _program(state: State) -> list[Call]:
+    pairs = enumerate(map(RLIMIT.pack, state.soft, state.hard))
+    return [Call(nr.prlimit64, 0, n, limit, 0, why=f"RLIMIT_{NAMES[n]}") for n, limit in pairs]

@@ -106,16 +106,29 @@ def _host() -> tuple[int, int]:
     return _memo[0]
 
 
+_programs: dict[State, list[Call]] = {}
+
+
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
-    """Set all; the policy last, as a deadline thread may not change its affinity.
+    """Set all; threads that are scheduled alike share the calls."""
+    calls = _programs.get(state)
+    if calls is None:
+        calls = _programs[state] = _program(state)
+    on.calls += calls
+
+
+def _program(state: State) -> list[Call]:
+    """The policy comes last, as a deadline thread may not change its affinity.
 
     The nice value has a call of its own, as a thread has one also while its policy does not use it.
     """
     cpus = state.cpus or _EVERY_CPU
-    on.call(nr.sched_setaffinity, 0, len(cpus), cpus, why="CPU affinity")
-    on.call(nr.ioprio_set, IOPRIO_WHO_PROCESS, 0, state.ioprio, why="IO priority")
-    on.call(nr.setpriority, PRIO_PROCESS, 0, state.nice, why="nice")
-    on.call(nr.sched_setattr, 0, _attr(state), 0, why="scheduling policy")
+    return [
+        Call(nr.sched_setaffinity, 0, len(cpus), cpus, why="CPU affinity"),
+        Call(nr.ioprio_set, IOPRIO_WHO_PROCESS, 0, state.ioprio, why="IO priority"),
+        Call(nr.setpriority, PRIO_PROCESS, 0, state.nice, why="nice"),
+        Call(nr.sched_setattr, 0, _attr(state), 0, why="scheduling policy"),
+    ]
 
 
 def _attr(s: State) -> bytes:

@@ -46,9 +46,11 @@ class State(Frozen):
 
 def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
     """None: every signal has its default action, without flags."""
-    raw = [(signal, answer.outs[0]) for signal, answer in zip(_SIGNALS, answers, strict=True)]
-    actions = [Action(signal, *SIGACTION.unpack(data)) for signal, data in raw if data != DEFAULT]
-    return State(tuple(actions)) if actions else None
+    raw = [answer.outs[0] for answer in answers]
+    if raw.count(DEFAULT) == len(raw):
+        return None
+    pairs = zip(_SIGNALS, raw, strict=True)
+    return State(tuple([Action(signal, *SIGACTION.unpack(data)) for signal, data in pairs if data != DEFAULT]))
 
 
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
