@@ -94,8 +94,10 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
             resource="registers",
             hint="only 64-bit programs can be dumped",
         )
-    restarts = bool(answers) and bool(SIGACTION.unpack(answers[0].outs[0])[1] & SA_RESTART)
-    _settle(gprs, bool(_handled(t)), restarts)
+    if _interrupted(gprs):
+        restarts = bool(answers) and bool(SIGACTION.unpack(answers[0].outs[0])[1] & SA_RESTART)
+        _settle(gprs, bool(_handled(t)), restarts)
+    gprs[_ORIG_RAX] = _NO_SYSCALL
     return State(_REGISTERS.pack(*gprs), t.xstate, t.sigmask)
 
 
@@ -116,21 +118,24 @@ def _error(gprs: Sequence[int]) -> int:
     return error if error < 4096 else 0
 
 
+def _interrupted(gprs: Sequence[int]) -> bool:
+    error = _error(gprs)
+    return error in RESTARTS or (error == EINTR and gprs[_ORIG_RAX] in INTERRUPTED)
+
+
 def _settle(gprs: list[int], handled: bool, restarts: bool) -> None:
     """Enter an interrupted call again, or let it have failed.
 
     ``handled``: a handler is about to run, with SA_RESTART if ``restarts``.
     """
     error, call = _error(gprs), gprs[_ORIG_RAX]
-    if error in RESTARTS or (error == EINTR and call in INTERRUPTED):
-        if handled and not (error == ERESTARTNOINTR or (error == ERESTARTSYS and restarts)):
-            gprs[_RAX] = (1 << 64) - EINTR
-        else:
-            gprs[_RAX] = call
-            gprs[_RIP] -= SYSCALL_SIZE
-            if error == ERESTART_RESTARTBLOCK:
-                _sleep_the_rest(gprs, call)
-    gprs[_ORIG_RAX] = _NO_SYSCALL
+    if handled and not (error == ERESTARTNOINTR or (error == ERESTARTSYS and restarts)):
+        gprs[_RAX] = (1 << 64) - EINTR
+        return
+    gprs[_RAX] = call
+    gprs[_RIP] -= SYSCALL_SIZE
+    if error == ERESTART_RESTARTBLOCK:
+        _sleep_the_rest(gprs, call)
 
 
 def _sleep_the_rest(gprs: list[int], call: int) -> None:
