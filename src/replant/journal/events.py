@@ -28,7 +28,7 @@ class Damaged(ValueError):
 class Site:
     """A registered event as its definition says it; ``form`` is its words, ``place`` where in the source it is."""
 
-    __slots__ = ("_integers", "_texts", "form", "kind", "level", "number", "place", "signature", "unpack")
+    __slots__ = ("_integers", "_texts", "form", "kind", "level", "number", "place", "signature", "textless", "unpack")
 
     def __init__(self, number: int, kind: str, level: int, form: str, place: str) -> None:
         self.number = number
@@ -39,12 +39,8 @@ class Site:
         self.signature = sites.signature(form)
         self._integers = [i for i, c in enumerate(self.signature) if c in sites.INTEGERS]
         self._texts = [i for i, c in enumerate(self.signature) if c in sites.TEXTS]
+        self.textless = not self._texts  # `unpack` gives all the arguments
         self.unpack = Struct(f"<{len(self._integers)}q").unpack_from
-
-    @property
-    def textless(self) -> bool:
-        """Whether `unpack` gives all the arguments."""
-        return not self._texts
 
     def arguments(self, args: bytes, size: int, payload: bytes) -> tuple[int | bytes, ...]:
         """The arguments of one event, integers signed.

@@ -72,16 +72,19 @@ def as_trace(reader: Reader, events: Iterable[Event], renderer: Renderer) -> Ite
 
 def _entries(reader: Reader, events: Iterable[Event], renderer: Renderer) -> Iterator[Json]:
     for lane in reader.writers():
-        where: Json = {"pid": lane.pid, "tid": lane.tid}
-        yield {"ph": "M", "name": "process_name", "args": {"name": f"replant {lane.pid}"}, **where}
-        yield {"ph": "M", "name": "thread_name", "args": {"name": lane.name}, **where}
+        yield _named("process_name", lane.pid, lane.tid, f"replant {lane.pid}")
+        yield _named("thread_name", lane.pid, lane.tid, lane.name)
     tasks: set[int] = set()
     for event in events:
         if isinstance(event, Batch) and event.tid not in tasks:
             tasks.add(event.tid)
-            named: Json = {"name": f"task {event.tid}"}
-            yield {"ph": "M", "name": "thread_name", "pid": event.pid, "tid": event.tid, "args": named}
+            yield _named("process_name", event.pid, event.tid, f"process {event.pid}")
+            yield _named("thread_name", event.pid, event.tid, f"task {event.tid}")
         yield _entry(event, reader.header.monotonic, renderer)
+
+
+def _named(what: str, pid: int, tid: int, name: str) -> Json:
+    return {"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": name}}
 
 
 def _entry(event: Event, start: int, renderer: Renderer) -> Json:

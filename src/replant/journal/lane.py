@@ -176,12 +176,13 @@ class Lane:
 
     def seal(self) -> None:
         """Record the checksum of all that the lane holds, and nothing more after it."""
-        if self.pos is not None and self._numbers:
+        if self.pos == BLOCK and self._numbers:
+            self._advance(self.buf)  # now: a ring's oldest block goes before the checksum is made
+        end = self.pos
+        if end is not None and self._numbers:
             from binascii import crc32
 
-            if self.pos + SLOT > BLOCK:
-                self._advance(self.buf)  # now: a ring's oldest block goes before the checksum is made
-            end, value = self.pos, 0
+            value = 0
             *full, last = self._numbers
             for number in full:
                 value = crc32(os.pread(self._fd, BLOCK, number * BLOCK), value)

@@ -148,7 +148,7 @@ class Reader:
             self._lane(blocks, numbers, since, until) for blocks in self.blocks.values() if blocks[0].kind == EVENTS
         ]
         yield from lanes[0] if len(lanes) == 1 else merge(*lanes, key=_by_time)
-        if self.size % BLOCK:
+        if self.size % BLOCK and self._unended():  # a full disk, too, leaves a part of a block, which nobody uses
             raise Damaged(f"{self.path}: the journal is cut off in the middle of a block")
 
     def numbers(self, wanted: Callable[[Site], bool]) -> set[int]:
@@ -201,16 +201,22 @@ class Reader:
 
     def losses(self) -> list[str]:
         """What a reader has to know besides the events that `events` gave: lanes not ended, blocks written over."""
+        said = self._unended()
+        for lane in self.writers():
+            blocks = self.blocks[lane.number]
+            if over := blocks[-1].ordinal + 1 - len(blocks):
+                whose = f"lane {lane.name} of pid {lane.pid}"
+                said.append(f"{whose}: {over} blocks were written over by newer ones, or are missing")
+        if self.gaps:
+            said.append(f"{self.gaps} slots hold events that were not completed")
+        return said
+
+    def _unended(self) -> list[str]:
         writers = self.writers()
         cut = {lane.pid for lane in self.lanes.values() if lane.closed} - {lane.pid for lane in writers}
         said = [f"the events of pid {pid} are missing: the file was cut" for pid in sorted(cut)]
         for lane in writers:
-            blocks = self.blocks[lane.number]
-            whose = f"lane {lane.name} of pid {lane.pid}"
             if not lane.closed:
+                whose = f"lane {lane.name} of pid {lane.pid}"
                 said.append(f"{whose} was not closed: the process runs, was killed, or the file was cut")
-            if over := blocks[-1].ordinal + 1 - len(blocks):
-                said.append(f"{whose}: {over} blocks were written over by newer ones, or are missing")
-        if self.gaps:
-            said.append(f"{self.gaps} slots hold events that were not completed")
         return said

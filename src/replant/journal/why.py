@@ -7,7 +7,8 @@ import re
 
 from replant.journal.events import Batch
 from replant.journal.known import BEGUN_KIND, BROKEN_KIND, ENDED_KIND
-from replant.journal.render import duration, text
+from replant.journal.reader import Reader
+from replant.journal.render import Renderer, duration, text
 from replant.journal.sites import WARNING
 
 TYPE_CHECKING = False
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from replant.journal.events import Event, Lane, Site
-    from replant.journal.reader import Reader
-    from replant.journal.render import Renderer
+    from replant.journal.render import Names
 
 LINES = 10
 
@@ -115,6 +115,17 @@ def why(reader: Reader, renderer: Renderer) -> list[str]:
     lines = list(filter(None, lines))[: LINES - 2]
     lines.append(f"  try: {hint or _advice(trail, call)}")
     return [*lines, f"  {f'raised at {place}; ' if place else ''}the rest: replant log {reader.path} --level debug"]
+
+
+def brief(path: str, names: Names | None = None) -> list[str]:
+    """The five lines that matter at the end of a run that failed; the last says where the rest is.
+
+    :raises OSError: the journal cannot be opened
+    :raises Damaged: it cannot be read
+    """
+    with Reader(path) as reader:
+        lines = why(reader, Renderer(reader.header, names))
+    return lines[:3] + lines[3:][-2:]
 
 
 def _call(trail: Trail, tasks: set[int], told: str, renderer: Renderer) -> tuple[int, str] | None:
