@@ -111,16 +111,17 @@ def asleep(child: Child, calls: list[Call]) -> Iterator[None]:
         os.waitpid(helper, 0)
 
 
-def sleeping_in(pid: int, number: int) -> list[str]:
+def sleeping_in(pid: int, call: Call) -> list[str]:
     """Words of /proc/PID/syscall once the process sleeps in that call: number, arguments, rsp, rip."""
+    first = [hex(arg) for arg in call.args[:1] if isinstance(arg, int)]
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with open(f"/proc/{pid}/syscall") as file:
             words = file.read().split()
-        if words[0] == str(number):
+        if words[0] == str(call.nr) and words[1 : 1 + len(first)] == first:
             return words
         os.sched_yield()
-    raise AssertionError(f"it never slept in {nr.name(number)}: {words}")
+    raise AssertionError(f"it never slept in {nr.name(call.nr)}: {words}")
 
 
 def stop(pid: int) -> Any:
@@ -148,7 +149,7 @@ SLEEPS = {
     "futex": [Call(nr.futex, bytes(4), 0, 0, HOURS, 0, 0)],
     "epoll_wait": [Call(nr.epoll_wait, 50, bytes(12), 1, -1)],
     "rt_sigtimedwait": [Call(nr.rt_sigtimedwait, (1 << USR1 - 1).to_bytes(8, "little"), 0, HOURS, 8)],
-    "read": [Call(nr.read, 51, bytes(16), 1)],
+    "read": [Call(nr.read, 51, bytes(16), 8)],
     "recvfrom with a timeout": [
         Call(nr.setsockopt, 52, 1, 20, HOURS, 16),  # SOL_SOCKET, SO_RCVTIMEO
         Call(nr.recvfrom, 52, bytes(16), 1, 0, 0, 0),
@@ -169,11 +170,11 @@ def test_a_stopped_sleeper_sleeps_on(what: str) -> None:
         for target, call in zip((50, 51, 52), setup, strict=True):
             child.call(nr.dup2, child.run([call])[0].ret, target)
         with asleep(child, calls):
-            before = sleeping_in(child.pid, calls[-1].nr)
+            before = sleeping_in(child.pid, calls[-1])
             state = registers.read(stop(child.pid), ())
             ptrace.setregs(child.pid, state.gprs)
             ptrace.detach(child.pid)
-            assert sleeping_in(child.pid, calls[-1].nr)[:7] == before[:7]
+            assert sleeping_in(child.pid, calls[-1])[:7] == before[:7]
 
 
 def test_the_time_that_was_left() -> None:
@@ -182,15 +183,16 @@ def test_the_time_that_was_left() -> None:
         at = child.call(nr.mmap, 0, 4096, 3, 0x22, -1, 0).ret
         with open(f"/proc/{child.pid}/mem", "r+b", buffering=0) as memory:
             os.pwrite(memory.fileno(), HOURS, at)
-            with asleep(child, [Call(nr.nanosleep, at, at + 16)]):
-                sleeping_in(child.pid, nr.nanosleep)
+            call = Call(nr.nanosleep, at, at + 16)
+            with asleep(child, [call]):
+                sleeping_in(child.pid, call)
                 state = registers.read(stop(child.pid), ())
                 assert reg(state.gprs, "rdi") == at + 16
                 seconds, nanoseconds = struct.unpack("<qq", os.pread(memory.fileno(), 16, at + 16))
                 assert 7100 < seconds + nanoseconds / 1e9 < 7200
                 ptrace.setregs(child.pid, state.gprs)
                 ptrace.detach(child.pid)
-                assert sleeping_in(child.pid, nr.nanosleep)[1] == hex(at + 16)
+                assert sleeping_in(child.pid, Call(nr.nanosleep, at + 16))[2] == hex(at + 16)
 
 
 def test_nothing_is_made_here() -> None:

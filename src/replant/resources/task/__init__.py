@@ -19,6 +19,7 @@ word            means                                                           
 ``room``        no resource limit is in force that the restorer has not itself       ``limits``
 ``mapping``     memory can be mapped with every protection                           ``mdwe``
 ``clone``       a clone made now is a stub as described above                        whatever a clone inherits in part
+``root``        the root directory is the restorer's                                  changing it (given)
 ``alone``       the process has one thread                                           cloning the threads (given)
 ``memory``      mappings and contents are in place (given)
 ``threads``     all threads of the process exist (given)
@@ -39,6 +40,6 @@ from __future__ import annotations
 GIVEN = frozenset({"memory", "threads", "family"})
 
 WORDS = GIVEN | {
-    *("privilege", "room", "mapping", "clone", "alone"),
+    *("privilege", "room", "mapping", "clone", "alone", "root"),
     *("dispositions", "pending", "dumpable", "pdeathsig"),
 }
