@@ -10,7 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from .observer import Observer
+
 # what tells records of a kind apart
+_EVERY: tuple[tuple[type[Record], bool], ...] = ((Task, True), (Task, False), (Vma, True), (File, True))
 IDENTITY: dict[type[Record], tuple[str, ...]] = {Task: ("tgid", "pid"), Vma: ("pid", "start"), File: ("pid", "fd")}
 
 
@@ -76,3 +79,26 @@ def _partition(keys: Sequence[object]) -> list[int]:
         return []
     first: dict[object, int] = {}
     return [first.setdefault(key, at) for at, key in enumerate(keys)]
+
+
+def verify(pids: Sequence[int]) -> tuple[int, list[Difference]]:
+    """Reads stopped processes from BPF and from procfs; gives the number of facts compared, and the differences.
+
+    :raises ReplantError: BPF cannot be used; the code is ``no-bpf``.
+    """
+    from .observer import Observer
+
+    bpf, procfs = Observer("bpf"), Observer("procfs")
+    count = 0
+    found: list[Difference] = []
+    for facts, leaders in _EVERY:
+        ours, theirs = _everything(bpf, facts, pids, leaders), _everything(procfs, facts, pids, leaders)
+        count += len(ours) * len(compared(facts))
+        found += compare(facts, ours, theirs)
+    return count, found
+
+
+def _everything(observer: Observer, facts: type[Record], pids: Sequence[int], leaders: bool) -> list[Record]:
+    return [
+        facts._make(row) for row in observer.look(facts, list(fields_of(facts)), pids=pids, leaders=leaders).records
+    ]

@@ -229,8 +229,58 @@ def vma_name(context: Context, *columns: Ints) -> Iterable[object]:
 O_CLOEXEC = 0o2000000
 file_flags = each(lambda flags, fd, bits: flags & ~O_CLOEXEC | (O_CLOEXEC if bits >> (fd & 63) & 1 else 0))
 
-_PIDFS = 0x50494446
-# fstat of a pidfd shows no file type (anon_inode_getattr), though the inode has that of a regular file
-mode = each(lambda mode, magic: mode & 0o7777 if magic == _PIDFS else mode)
+_ANON, _PIDFS = 0x09041934, 0x50494446
+# file systems whose stat(2) shows what the inode says; network, stacked and multi-device ones show something else
+_PLAIN = frozenset(
+    (
+        *(
+            0xEF53,
+            0x58465342,
+            0xF2F52010,
+            0x01021994,
+            0x858458F6,
+            0x958458F6,
+        ),  # ext, xfs, f2fs, tmpfs, ramfs, hugetlbfs
+        *(0x50495045, 0x534F434B, _ANON, _PIDFS, 0x6E736673, 0x5345434D),  # pipe, socket, anon, pidfs, nsfs, secretmem
+        *(
+            0x9FA0,
+            0x62656572,
+            0x1CD1,
+            0x63677270,
+            0x64626720,
+            0x19800202,
+        ),  # proc, sysfs, devpts, cgroup2, debugfs, mqueue
+    )
+)
+
+
+def stat_device(_context: Context, magics: Ints, numbers: Ints) -> Iterable[object]:
+    """The device as stat(2) shows it; MISSING where a file system is free to show another."""
+    known = {number: (number >> 20, number & 0xFFFFF) for number in set(numbers)}
+    return [known[n] if magic in _PLAIN else MISSING for magic, n in zip(magics, numbers, strict=True)]
+
+
+def stat_mode(_context: Context, magics: Ints, modes: Ints) -> Iterable[object]:
+    """The mode as stat(2) shows it; of a pidfd without the type that its inode has (anon_inode_getattr)."""
+    return [
+        (mode & 0o7777 if magic == _PIDFS else mode) if magic in _PLAIN else MISSING
+        for magic, mode in zip(magics, modes, strict=True)
+    ]
+
+
 _S_IFSOCK = 0o140000
 of_socket = each(lambda mode, value: value if mode & 0o170000 == _S_IFSOCK else 0)
+either = each(lambda a, b: bool(a or b))
+
+
+def cpus(context: Context, masks: Sequence[bytes]) -> Iterable[int]:
+    """A mask of CPUs; bits beyond those that can exist are left over from whoever had the memory before."""
+    known = {mask: int.from_bytes(mask, "little") & context.possible_cpus for mask in set(masks)}
+    return map(known.__getitem__, masks)
+
+
+def _tcp(mode: int, protocol: int, kind: int, write_seq: int, rcv_nxt: int) -> tuple[int, int] | None:
+    return (write_seq, rcv_nxt) if mode & 0o170000 == _S_IFSOCK and (protocol, kind) == (6, 1) else None
+
+
+tcp = each(_tcp)

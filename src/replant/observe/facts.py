@@ -18,6 +18,8 @@ _LEVEL = "task->thread_pid->level"
 _OWN = "task->thread_pid->numbers"
 _PID = "task->signal->pids"
 _PARENT = "task->real_parent->signal->pids[1]"
+_SB = "file->f_inode->i_sb->"
+_SK = "file->private_data->sk"
 _TTY = "task->signal->tty->"
 _NS = "task->nsproxy->"
 _CRED = "task->real_cred->"
@@ -63,7 +65,7 @@ class Task(Record):
     )
     comm: str = field("command name", "task->comm", "comm", decode.comm, thread=True)
     threads: int = field("threads of the process", "task->signal->nr_threads", "stat.num_threads")
-    flags: int = field("PF_*", "task->flags", "stat.flags", thread=True, moving=True)
+    flags: int = field("PF_*", "task->flags", "stat.flags", thread=True)
     exit_code: int = field(
         "wait status of an end or a stop",
         (
@@ -155,6 +157,7 @@ class Task(Record):
     rt_priority: int = field("0..99", "task->rt_priority", "stat.rt_priority", thread=True)
     timer_slack_ns: int | Missing = field("prctl(PR_GET_TIMERSLACK)", "task->timer_slack_ns", unit="ns", thread=True)
     ioprio: int | Missing = field("ioprio_get(2), 0 without an io context", "task->io_context->ioprio", thread=True)
+    cpus_allowed: int = field("mask", "task->cpus_ptr->bits", "status.cpus_allowed", decode.cpus, thread=True)
     personality: int | Missing = field("personality(2)", "task->personality", "personality", thread=True)
     oom_score_adj: int = field("-1000..1000", "task->signal->oom_score_adj", "oom_score_adj")
     rlimits: tuple[tuple[int, int], ...] = field(
@@ -211,14 +214,11 @@ class Task(Record):
     locked_kib: int = field(
         "locked memory, 0 without", "task->mm->locked_vm", "status.vm_locked", decode.kib_of_pages, unit="KiB"
     )
-    rss_kib: int = field(
-        "resident memory; approximate from BPF",
+    rss_about_kib: int | Missing = field(
+        "resident memory without what each CPU has not yet added up (procfs.resident_kib is exact)",
         ("task->mm->rss_stat[0].count", "task->mm->rss_stat[1].count", "task->mm->rss_stat[3].count"),
-        "status.vm_rss",
-        decode.rss,
-        unit="KiB",
-        moving=True,
-    )
+        decode=decode.rss, unit="KiB", moving=True,
+    )  # fmt: skip
     map_count: int | Missing = field("mappings, 0 without", "task->mm->map_count")
     dumpable: int | Missing = field(
         "prctl(PR_GET_DUMPABLE), 0 without", "task->mm->flags | task->mm->flags'", decode=decode.dumpable
@@ -294,12 +294,12 @@ class File(Record):
         decode.file_flags,
     )
     mnt_id: int = field("mount, as in mountinfo", "file->f_path.mnt->(mount mnt)mnt_id", "info.mnt_id")
-    inode: int | Missing = field("number", "file->f_inode->i_ino", "info.inode")
-    dev: tuple[int, int] = field(
-        "(major, minor) of the file system", "file->f_inode->i_sb->s_dev", "dev", decode.device
+    inode: int | Missing = field("number inside the file system", "file->f_inode->i_ino", "info.inode")
+    dev: tuple[int, int] | Missing = field(
+        "stat(2): file system as (major, minor)", (f"{_SB}s_magic", f"{_SB}s_dev"), "dev", decode.stat_device
     )
-    mode: int = field(
-        "type and permissions", ("file->f_inode->i_mode", "file->f_inode->i_sb->s_magic"), "mode", decode.mode
+    mode: int | Missing = field(
+        "stat(2): type and permissions", (f"{_SB}s_magic", "file->f_inode->i_mode"), "mode", decode.stat_mode
     )
     rdev: tuple[int, int] = field("(major, minor) of a device", "file->f_inode->i_rdev", "rdev", decode.device)
     size: int = field("of the inode", "file->f_inode->i_size", "size", unit="bytes", moving=True)
@@ -308,16 +308,31 @@ class File(Record):
     ops_key: int | Missing = field(
         "file_operations: files of one kind share it", "file->f_op", decode=decode.key("ops")
     )
+    more_info: bool = field(
+        "fdinfo may have more than the four common lines",
+        ("file->f_op->show_fdinfo", "file->f_inode->i_flctx"),
+        "has_more",
+        decode.either,
+        moving=True,
+    )
     family: int | Missing = field(
         "AF_* of a socket, else 0",
         ("file->f_inode->i_mode", "file->private_data->sk->__sk_common.skc_family"),
         decode=decode.of_socket,
-    )
-    protocol: int | Missing = field(
-        "of a socket, else 0", ("file->f_inode->i_mode", "file->private_data->sk->sk_protocol"), decode=decode.of_socket
     )
     socktype: int | Missing = field(
         "SOCK_* of a socket, else 0",
         ("file->f_inode->i_mode", "file->private_data->sk->sk_type"),
         decode=decode.of_socket,
     )
+    protocol: int | Missing = field(
+        "of a socket, else 0", ("file->f_inode->i_mode", "file->private_data->sk->sk_protocol"), decode=decode.of_socket
+    )
+    tcp_sequences: tuple[int, int] | Missing | None = field(
+        "TCP_QUEUE_SEQ of the send and the receive queue, None without",
+        (
+            *("file->f_inode->i_mode", f"{_SK}->sk_protocol", f"{_SK}->sk_type"),
+            *(f"{_SK}->(tcp_sock inet_conn)write_seq", f"{_SK}->(tcp_sock inet_conn)rcv_nxt"),
+        ),
+        decode=decode.tcp,
+    )  # fmt: skip

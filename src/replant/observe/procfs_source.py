@@ -86,6 +86,7 @@ class _Descriptor:
         self.pid = pid
         self.info = info
         self.number, self.target, self.mode, dev, self.inode, rdev, self.size, self.nlink = fd
+        self.has_more = bool(info.rest)
         self.dev = (os.major(dev), os.minor(dev))
         self.rdev = (os.major(rdev), os.minor(rdev))
 

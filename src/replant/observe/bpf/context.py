@@ -26,6 +26,7 @@ class Context:
         self.level = level
         self.texts: dict[int, str] = {}
         self.special_ops = 0
+        self.possible_cpus = _possible_cpus()
         self.memory: KernelMemory | None = None
         self._words = {bit: word for bit, word in enumerate(_WORDS) if word}
         self._keys: dict[str, dict[int, int]] = {}
@@ -68,3 +69,9 @@ class Context:
             [raw] = self.memory.read([(int.from_bytes(pointer, "little"), 16)])
             self._names[special] = raw.partition(b"\0")[0].decode("ascii", "replace")
         return self._names[special]
+
+
+def _possible_cpus() -> int:
+    with open("/sys/devices/system/cpu/possible", "rb") as file:
+        last = file.read().replace(b"-", b",").split(b",")[-1]
+    return (2 << int(last)) - 1

@@ -69,7 +69,7 @@ group_info: s32 ngroups, struct4 gid[]
 fs_struct: s32 umask, path pwd, path root
 path: dentry *dentry, vfsmount *mnt
 dentry: inode *d_inode
-inode: u64 i_ino, u16 i_mode, u32 i_rdev, s64 i_size, u32 i_nlink, super_block *i_sb
+inode: u64 i_ino, u16 i_mode, u32 i_rdev, s64 i_size, u32 i_nlink, super_block *i_sb, void *i_flctx
 super_block: u32 s_dev, u64 s_magic
 mount: vfsmount mnt, s32 mnt_id
 vfsmount: s32 mnt_flags
@@ -77,9 +77,13 @@ mm_struct: u64 start_code, u64 end_code, u64 start_data, u64 end_data, u64 start
     u64 arg_start, u64 arg_end, u64 env_start, u64 env_end, u64 total_vm, u64 locked_vm, u64 data_vm, u64 exec_vm,
     u64 stack_vm, s32 map_count, u64 saved_auxv[], file *exe_file, u64 flags, struct8 flags', percpu_counter rss_stat[]
 percpu_counter: s64 count
-file: s64 f_pos, u32 f_flags, u32 f_mode, inode *f_inode, path f_path, void *f_op, socket *private_data
+file: s64 f_pos, u32 f_flags, u32 f_mode, inode *f_inode, path f_path, file_operations *f_op, socket *private_data
+file_operations: void *show_fdinfo
 socket: sock *sk, s16 type
 sock: sock_common __sk_common, u16 sk_protocol, u16 sk_type, s32 sk_rcvbuf, s32 sk_sndbuf, u32 sk_ino
+inet_connection_sock: inet_sock icsk_inet
+inet_sock: sock sk
+tcp_sock: inet_connection_sock inet_conn, u32 write_seq, u32 rcv_nxt, u32 snd_una
 sock_common: u16 skc_family, u8 skc_state
 seccomp: s32 mode, struct4 filter_count, void *filter
 cpumask: u64 bits[]

@@ -16,7 +16,7 @@ from .maps import Mapping, maps
 from .mounts import Mount, mountinfo
 from .stat import Stat, stat
 from .status import Status, status
-from .task import Limit, Timer, auxv, cmdline, environ, limits, oom_score_adj, personality, timers
+from .task import Limit, Timer, auxv, cmdline, environ, limits, oom_score_adj, personality, resident_kib, timers
 from .tree import Node, children, pids, threads, tree
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "oom_score_adj",
     "personality",
     "pids",
+    "resident_kib",
     "root",
     "stat",
     "status",

@@ -65,6 +65,14 @@ def environ(pid: int) -> bytes:
     return read_memory(pid, task_path(pid) + "/environ")
 
 
+def resident_kib(pid: int) -> int:
+    """Resident memory in KiB, 0 for those without an address space.
+
+    :raises TaskGone: the task has ended and been reaped.
+    """
+    return int(read(pid, task_path(pid) + "/statm", 256).split(None, 2)[1]) * 4
+
+
 def oom_score_adj(pid: int, tid: int | None = None) -> int:
     """From -1000 (never) to 1000, see proc_pid_oom_score_adj(5).
 
