@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WALL = 0x40000000
 _EVERY = (1 << 64) - 1
 # ignored by default, so that nothing happens if one is left; then those of real time, which few programs use
-_CANDIDATES = (23, 28, 18, *range(64, 33, -1))  # SIGURG, SIGWINCH, SIGCONT
+_CANDIDATES: tuple[int, ...] = (23, 28, 18, *range(64, 33, -1))  # SIGURG, SIGWINCH, SIGCONT
 
 
 def trap_signal(queued: set[int]) -> int:
@@ -31,7 +31,7 @@ def trap_signal(queued: set[int]) -> int:
 
     A traced task stops for a signal whatever its disposition, and the tracer never delivers it.
     """
-    return [s for s in _CANDIDATES if s not in queued][0]
+    return next(s for s in _CANDIDATES if s not in queued)
 
 
 class Stubs:

@@ -125,7 +125,7 @@ class Capture:
         )
 
     def _attributes(self, task: FrozenTask, links: dict[str, int]) -> Iterable[Attribute]:
-        with remote.Inside(task.pid) as inside:
+        with remote.Inside(task) as inside:
             for thread in task.threads:
                 view = self._views[thread.tid] = ThreadView(task, thread, links)
                 yield from self._asker.ask(view, inside, self.blockers)

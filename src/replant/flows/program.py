@@ -11,7 +11,7 @@ import struct
 import time
 
 from replant.abi import mman, x86_64
-from replant.abi.call import Track
+from replant.abi.call import Slot, Track
 from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
 from replant.pages.copy import fill_calls
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    from replant.abi.call import Slot
     from replant.model.frozen import Frozen
     from replant.model.tree import Extent, File, Model, Task, Vma
     from replant.pages.store import PageReader
@@ -61,8 +60,8 @@ class Program:
         self.restorer = Track("replant")
         self.outside = Track("replant")
         self.lowest = 1 + max((d.fd for t in model.tables for d in t.entries), default=2)
-        self.fds: dict[int, Slot] = {}
-        self.pages = self._raised(pages.fd)
+        self.fds: dict[int, Slot | int] = {}
+        self.pages: Slot | int = self._raised(pages.fd)
         self._policy = policy
         self._holders = {d.file: (t.pid, d.fd) for t in reversed(model.tables) for d in reversed(t.entries)}
         self._late = order.late(registry.steps())
@@ -88,14 +87,14 @@ class Program:
         """The first process that holds a description, and its descriptor."""
         return self._holders.get(number)
 
-    def fd(self, number: int) -> Slot:
+    def fd(self, number: int) -> Slot | int:
         """The descriptor that the restorer and all stubs have of a description until the end."""
         return self.fds[number]
 
     def exe_fd(self, tid: int) -> int:
         """The descriptor of the executable of process ``tid``: a number, known once the restorer has opened it."""
-        slot, answers = self.fds[self.tasks[tid].exe], self.restorer.answers
-        return answers[slot.index].ret if answers else -1
+        fd = self.fds[self.tasks[tid].exe]
+        return fd if isinstance(fd, int) else -1
 
     def state(self, kind: str, tid: int) -> Frozen | None:
         """The State of an attribute of a thread."""
@@ -137,6 +136,12 @@ class Program:
         return self.restorer.call(
             x86_64.fcntl, fd, _F_DUPFD, self.lowest, why="above every descriptor of the tree; inherited by it"
         )
+
+    def opened(self) -> None:
+        """The restorer has run: descriptors are numbers from here on."""
+        answers = self.restorer.answers
+        self.pages = answers[self.pages.index].ret if isinstance(self.pages, Slot) else self.pages
+        self.fds = {n: answers[s.index].ret for n, s in self.fds.items() if isinstance(s, Slot)}
 
     # the processes
 

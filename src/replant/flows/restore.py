@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _ARENA = 1 << 30  # sparse: only what is used takes memory
 _GAP = 1 << 20
-_REAPING = 2.0  # seconds that a dead task whose number is wanted may take to go away
+_REAPING = 5.0  # seconds that the dead whose numbers are wanted may take to go away
 
 
 class RestoreReport(Frozen):
@@ -81,6 +81,7 @@ def restore(
 def blockers(model: Model) -> list[Blocker]:
     """Everything that stands against restoring the tree on this host: pids taken, files changed or missing, …"""
     until = time.monotonic() + _REAPING
+    numbers = sorted({tid for t in model.tasks for tid in t.threads} | tree.numbers(model))
     found = [
         Blocker(
             f"the pid {tid} is taken",
@@ -89,8 +90,7 @@ def blockers(model: Model) -> list[Blocker]:
             resource=f"pid {tid}",
             hint="wait until that process has ended, or restore with --new-pids",
         )
-        for t in model.tasks
-        for tid in t.threads or (t.pid,)
+        for tid in numbers
         if _taken(tid, until)
     ]
     checks: list[Callable[[], None]] = []
@@ -110,17 +110,26 @@ def blockers(model: Model) -> list[Blocker]:
     return found
 
 
-def _taken(tid: int, until: float) -> bool:
-    """Whether a task has that number; one that is dead already is waited for, since an init may reap lazily."""
-    while os.path.exists(f"/proc/{tid}"):
+def _taken(number: int, until: float) -> bool:
+    """Whether a task or a group has that number; the dead are waited for, since an init may reap lazily."""
+    while True:
         try:
-            dead = procfs.stat(tid).state in "ZX"
+            if procfs.stat(number).state not in "ZX":
+                return True
         except TaskGone:
-            continue
-        if not dead or time.monotonic() > until:
+            if not _is_group(number):
+                return False
+        if time.monotonic() > until:
             return True
         time.sleep(0.001)
-    return False
+
+
+def _is_group(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _check(model: Model) -> None:
@@ -144,6 +153,7 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, o
     restorer, stubs = Restorer(), Stubs(arena, trap_signal(program.queued()))
     try:
         restorer.run(program.open_files())
+        program.opened()
         seed = Seed()
         stubs.adopt(seed.pid)
         seed.enter(arena)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _OUTSIDE = 0  # what numbers outside of the tree are in a model: the parent of the root, its group and session
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NAME = 15
 _WALL = 0x40000000
 _SIG_SETMASK = 2
 _RLIMIT_CORE = 4
@@ -52,6 +53,12 @@ def derive_tree(model: Model) -> Derivation:
             [Blocker(found.why, code="tree", pid=pid, resource=f"pid {pid}", hint=hint) for pid in found.core or [0]],
         )
     return found
+
+
+def numbers(model: Model) -> set[int]:
+    """Every pid that must be free: those of the tree and those of dead leaders, for which helpers stand in."""
+    inside = {n for t in model.tasks for n in (t.pid, t.pgid, t.sid)}
+    return inside - {_OUTSIDE}
 
 
 class Growth:
@@ -131,6 +138,7 @@ class Growth:
 
 def _end(on: Track, task: Task) -> None:
     """Die as the task died: with its exit code, or by its signal, without leaving a core."""
+    on.call(x86_64.prctl, _PR_SET_NAME, os.fsencode(task.comm) + b"\0", 0, 0, 0, why="name")
     if task.exit_code & 0x7F:
         on.call(x86_64.setrlimit, _RLIMIT_CORE, bytes(16), why="no core")
         on.call(x86_64.rt_sigprocmask, _SIG_SETMASK, bytes(8), 0, 8, why="open to the signal")

@@ -84,11 +84,11 @@ class RestoreSide(Protocol):
     """What a kind may use while it makes."""
 
     @property
-    def pages(self) -> Slot:
+    def pages(self) -> Slot | int:
         """The descriptor of the page store that the restorer and all stubs have."""
         ...
 
-    def fd(self, number: int) -> Slot:
+    def fd(self, number: int) -> Slot | int:
         """The descriptor of file description ``number`` that the restorer and all stubs have until the end."""
         ...
 
