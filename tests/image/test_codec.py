@@ -149,6 +149,9 @@ def test_each_blob_byte_belongs_to_one_field() -> None:
     whole[6][0][2][1] = whole[5][1][5][1]
     with pytest.raises(ImageError, match=r"blobs"):
         decode(whole)
+    start, length = json.loads(codec.encode(model())[0])[5][1][5][1]
+    with pytest.raises(ImageError, match=r"belong to no field"):
+        decode(changed(5, 1, 5, 1, value=[start, length - 1]))
 
 
 def test_many_references_to_one_blob_take_no_memory() -> None:

@@ -67,6 +67,7 @@ def test_shared_memory_is_saved_with_its_file(target: Target) -> None:
     for vma in (shared, own):
         target.fill(vma.start, 3 * PAGE, 1)
     expected = own if not own.shared else shared
+    assert scanning.private([shared, own]) == [expected]
     assert pages(scan(target.pid, [shared, own]).runs) == set(range(expected.start, expected.end, PAGE))
 
 

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_filled", "copy", "fill_calls"]
 WORTH_INSIDE = 4 << 20
-_BUFFER = 1 << 20
-_IOV_MAX = 1024
+_BUFFER = 1 << 20  # at most 256 runs, fewer than the 1024 iovecs (IOV_MAX) that one call takes
 _BATCH = 512
 # answers after which a run is copied from outside, which finds out what is wrong
 _PASS = (errno.EFAULT, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBADF)
@@ -106,7 +105,7 @@ def _chunks(rows: array[int], size: int) -> Iterator[tuple[array[int], int]]:
     """Runs in portions of up to ``size`` bytes that are contiguous in the store: an array of iovecs, and the offset."""
     remote, first, filled = array("Q"), 0, 0
     for start, length, at in _split(rows, size):
-        if filled and (filled + length > size or at != first + filled or len(remote) == 2 * _IOV_MAX):
+        if filled and (filled + length > size or at != first + filled):
             yield remote, first
             remote, filled = array("Q"), 0
         if not filled:

@@ -40,13 +40,12 @@ _MAY_FAIL = (errno.EAGAIN, errno.ENOMEM, errno.EINVAL, errno.EBUSY, errno.EFAULT
 def fill_calls(runs: bytes, fd: Slot | int, vmas: Sequence[Vma] = ()) -> list[Call]:
     """Calls that fill the pages of an address space from the store; ``vmas`` in order of address."""
     calls: list[Call] = []
-    guards: list[Call] = []
     around = iter(vmas)
     vma = next(around, None)
     huge = bool(vmas) and huge_pages_allowed()
     for start, length, at in iter_unpack("<QQQ", runs):
         if at == GUARD:
-            guards.append(Call(x86_64.madvise, start, length, _MADV_GUARD_INSTALL, why="guard pages"))
+            calls.append(Call(x86_64.madvise, start, length, _MADV_GUARD_INSTALL, why="guard pages"))
             continue
         if length >= WORTH_POPULATING:
             while vma is not None and vma.end <= start:
@@ -54,7 +53,7 @@ def fill_calls(runs: bytes, fd: Slot | int, vmas: Sequence[Vma] = ()) -> list[Ca
             if vma is not None and vma.file < 0:
                 calls += allocate(start, length, at, fd, huge and "nh" not in vma.flags.split())
         calls += read(start, length, at, fd)
-    return calls + guards
+    return calls
 
 
 def allocate(start: int, length: int, at: int, fd: Slot | int, huge: bool) -> Iterator[Call]:
