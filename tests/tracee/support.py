@@ -113,7 +113,7 @@ def visit(pid: int) -> None:
         for task in frozen.tasks:
             if task.zombie:
                 continue
-            with remote.Inside(task.pid) as inside:
+            with remote.Inside(task) as inside:
                 first = task.threads[0]
                 fd = inside.ask(first, opens)[0].ret
                 inside.ask(first, [Call(nr.close, fd)])

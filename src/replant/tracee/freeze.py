@@ -15,15 +15,15 @@ import time
 from replant.errors import Blocker, Refused, TaskGone
 
 from . import release
-from .seize import Changed, seize, stop
-from .task import FrozenTask, FrozenThread
+from .seize import Changed, check_stopped, seize, stop
+from .task import FrozenTask, FrozenThread, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-_ATTEMPTS = 5
+_ATTEMPTS = 20
 
 
 class FrozenTree:
@@ -79,7 +79,7 @@ class FrozenTree:
         self.last_release = time.monotonic_ns()
 
     def _forget(self) -> None:
-        release.abandon(self._held)
+        release.run(self._held)
         self._held, self.tasks, self._blockers = [], [], []
 
     def _freeze(self) -> None:
@@ -99,7 +99,7 @@ class FrozenTree:
 
     def _new_children(self, tasks: Iterable[FrozenTask]) -> list[int]:
         """Children of stopped processes that are not known yet."""
-        known = {task.pid for task in self.tasks}
+        known = {task.pid for task in self.tasks} | {blocker.pid for blocker in self._blockers}
         found = []
         for task in tasks:
             task.children = children(task)
@@ -109,13 +109,16 @@ class FrozenTree:
     def _stop(self, pids: Iterable[int]) -> list[FrozenTask]:
         """Stop processes, all at the same time; those that are there, as tasks."""
         tasks = [FrozenTask(pid) for pid in pids]
-        leaders = [FrozenThread(task.pid, task.pid) for task in tasks if self._may_be_stopped(task.pid)]
+        leaders = [FrozenThread(task, task.pid) for task in tasks if self._may_be_stopped(task.pid)]
         stopped = {thread.pid: thread for thread in self._stop_threads(leaders)}
         for task in tasks:
             if task.pid in stopped:
                 task.threads.append(stopped[task.pid])
                 self._stop_others(task)
-        found = [task for task in tasks if task.threads or self._is_zombie(task)]
+                check_stopped(task.threads[0])
+            elif not self._is_refused(task.pid):
+                self._look_at_dead(task)
+        found = [task for task in tasks if task.threads or task.zombie]
         self.tasks += found
         return found
 
@@ -127,7 +130,7 @@ class FrozenTree:
             if not new:
                 return
             known |= new
-            task.threads += self._stop_threads([FrozenThread(task.pid, tid) for tid in sorted(new)])
+            task.threads += self._stop_threads([FrozenThread(task, tid) for tid in sorted(new)])
 
     def _stop_threads(self, threads: list[FrozenThread]) -> list[FrozenThread]:
         """Those of the threads that could be stopped; blockers are collected."""
@@ -156,20 +159,23 @@ class FrozenTree:
         self._blockers.append(Blocker("replant itself is in the tree", code="self", pid=pid, hint=hint))
         return False
 
-    def _is_zombie(self, task: FrozenTask) -> bool:
-        """Whether a process that cannot be stopped is there as a zombie; if only its leader is, that is a blocker."""
+    def _is_refused(self, pid: int) -> bool:
+        return any(blocker.pid == pid for blocker in self._blockers)
+
+    def _look_at_dead(self, task: FrozenTask) -> None:
+        """A process whose leader has ended: a zombie, or nothing at all, or, if others live on, a blocker."""
         try:
-            others = thread_ids(task.pid) - {task.pid}
+            self._stop_others(task)
+            state = read_status(task.pid, task.pid)[b"State"]
         except TaskGone:
-            return False
-        if any(blocker.pid == task.pid for blocker in self._blockers):
-            return False
-        if others:
+            return
+        if state[:1] not in b"ZX":
+            raise Changed  # execve in a thread has brought the leader back to life
+        task.zombie = not task.threads
+        if task.threads:
             message = f"the first thread of process {task.pid} has ended while others run"
             hint = "such a process cannot be made again; end it before the dump"
             self._blockers.append(Blocker(message, code="leader-ended", pid=task.pid, hint=hint))
-        task.zombie = True
-        return not others
 
 
 def freeze(root: int) -> FrozenTree:

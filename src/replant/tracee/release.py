@@ -27,21 +27,16 @@ def run(threads: Sequence[FrozenThread]) -> None:
             resume.reopen(thread)
             ptrace.detach(thread.tid)
         except TaskGone:
-            continue
+            _detach_later(thread)
 
 
-def abandon(threads: Sequence[FrozenThread]) -> None:
-    """Let go after a freeze that failed: who was seized has to stop before it can be detached.
-
-    Who does not stop is detached by the kernel when this process ends.
-    """
-    for thread in threads:
-        if not thread.registers:
-            try:
-                seize.stop(thread)
-            except Blocker:
-                continue
-    run(threads)
+def _detach_later(thread: FrozenThread) -> None:
+    """Detach a task that has not stopped yet; whoever does not is detached by the kernel when this process ends."""
+    try:
+        if seize.stop(thread):
+            ptrace.detach(thread.tid)
+    except (Blocker, TaskGone, seize.Changed):
+        pass
 
 
 def stop(tasks: Iterable[FrozenTask]) -> None:

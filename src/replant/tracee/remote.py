@@ -23,7 +23,7 @@ from replant.abi import mman, x86_64
 from replant.abi.ptrace import SS
 from replant.errors import Blocker, Bug, TaskGone
 
-from . import blob, resume, vdso
+from . import blob, ghosts, resume, vdso
 from .memory import Memory
 from .questions import Questions
 from .visit import Visitor
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from replant.abi.call import Answer, Call
 
-    from .task import FrozenThread
+    from .task import FrozenTask, FrozenThread
 
 # far from where the kernel places anything; the same in every process, so that questions are encoded once
 _PLACES = (0x2000_0000_0000, 0x2100_0000_0000, 0x3000_0000_0000, 0x1000_0000_0000)
@@ -64,9 +64,10 @@ _SIDES = (
 class Inside:
     """The inside of one frozen process, from the first `ask` to `close`; use it in a ``with``."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._memory = Memory(pid)
+    def __init__(self, task: FrozenTask) -> None:
+        self.pid = task.pid
+        self._task = task
+        self._memory = Memory(task.pid)
         self._code = 0
         self._arena = self._length = 0
         self._side = _SIDES[0]
@@ -113,7 +114,7 @@ class Inside:
 
     def _enter(self, thread: FrozenThread, size: int) -> Visitor:
         """Let a thread map the arena, and own it."""
-        self._code = self._code or vdso.base(self.pid, self._memory) + vdso.room()
+        self._code = self._code or self._look_for_room()
         self._length = max(_LEAST, size + mman.PAGE - 1 & -mman.PAGE)
         self._side = _SIDES[0]
         for self._arena in _PLACES:
@@ -138,6 +139,13 @@ class Inside:
             pid=self.pid,
             hint="is its RLIMIT_AS or RLIMIT_MEMLOCK (with mlockall) used up?",
         )
+
+    def _look_for_room(self) -> int:
+        """Where the blob will stand. Bytes that stand there already are those of a dumper that died."""
+        code = vdso.base(self.pid, self._memory) + vdso.room()
+        if any(self._memory.read(code, blob.END)):
+            ghosts.dispel(self._task, code)
+        return code
 
     def _again(self, visitor: Visitor, questions: Questions) -> int:
         """Send the owner in once more. An armed cleanup stays whole until that very moment."""
@@ -186,5 +194,5 @@ class Inside:
 
 def ask(thread: FrozenThread, calls: Sequence[Call] | Questions) -> list[Answer]:
     """`Inside.ask` of a process that is asked but once."""
-    with Inside(thread.pid) as inside:
+    with Inside(thread.task) as inside:
         return inside.ask(thread, calls)

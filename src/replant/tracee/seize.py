@@ -7,10 +7,11 @@ import time
 
 from replant.abi import ptrace as abi
 from replant.abi import wait as status_of
+from replant.abi.mman import PAGE
 from replant.abi.wait import WNOHANG
 from replant.errors import Blocker, TaskGone
 
-from . import blob, memory, ptrace, resume, vdso, wait
+from . import memory, ptrace, resume, vdso, wait
 from .task import FrozenThread, read_status
 
 _EPERM = 1
@@ -19,7 +20,7 @@ _SPINS = 30
 
 
 class Changed(Exception):
-    """The tree has changed under our hands in a way that asks for another look."""
+    """A process has changed under our hands in a way that asks for another look at the tree."""
 
 
 def seize(thread: FrozenThread) -> bool:
@@ -28,28 +29,33 @@ def seize(thread: FrozenThread) -> bool:
     :raises Blocker: it may not be traced, or somebody else does.
     """
     try:
-        ptrace.seize(thread.tid)
-        ptrace.interrupt(thread.tid)
+        if _is_ours(thread):
+            ptrace.interrupt(thread.tid)
+            return True
     except TaskGone:
-        return False
+        pass
+    return False
+
+
+def _is_ours(thread: FrozenThread, again: bool = True) -> bool:
+    """Seize a thread, if it is alive."""
+    try:
+        ptrace.seize(thread.tid)
+        return True
     except OSError as error:
         if error.errno != _EPERM:
             raise
-        return _refusal(thread)
-    return True
+        return _was_ours(thread, again)
 
 
-def _refusal(thread: FrozenThread) -> bool:
-    """Why a task cannot be seized: it is dead, or the reason is a blocker."""
-    try:
-        status = read_status(thread.pid, thread.tid)
-    except TaskGone:
-        return False
+def _was_ours(thread: FrozenThread, again: bool) -> bool:
+    """Why a task cannot be seized: it has been already, or is dead; anything else is a blocker."""
+    status = read_status(thread.pid, thread.tid)
     if status[b"State"][:1] in b"ZX":
         return False
     tracer = int(status[b"TracerPid"])
     if tracer == os.getpid():
-        raise Changed(f"task {thread.tid} has taken the number of another by execve")
+        return True  # execve in a thread: it has come with the number of the leader
     if tracer:
         raise Blocker(
             f"task {thread.tid} is being traced by process {tracer}",
@@ -58,6 +64,8 @@ def _refusal(thread: FrozenThread) -> bool:
             resource=f"tracer {tracer}",
             hint=f"end the debugger or tracer {tracer} first",
         )
+    if again:
+        return _is_ours(thread, again=False)  # it was dead, and execve in a thread has given it a new life
     raise Blocker(
         f"task {thread.tid} may not be traced",
         code="no-permission",
@@ -81,10 +89,10 @@ def stop(thread: FrozenThread) -> bool:
             if status_of.event(status) == abi.EVENT_STOP:
                 thread.stop_signal = wait.group_stop(status) or thread.stop_signal
                 thread.load()
-                if not _in_blob(thread):
+                if not _in_padding(thread):
                     resume.heal(thread)
                     return True
-                _let_out(thread)
+                _go_on(thread)
             else:
                 # any trap uses up the interruption
                 ptrace.interrupt(thread.tid)
@@ -93,11 +101,27 @@ def stop(thread: FrozenThread) -> bool:
         return False
 
 
+def check_stopped(leader: FrozenThread) -> None:
+    """Look at the leader again once the other threads have stopped: an execve of theirs may have replaced it.
+
+    :raises Changed: it has.
+    """
+    try:
+        ptrace.getsigmask(leader.tid)
+    except TaskGone:
+        raise Changed from None
+
+
 def _next_status(thread: FrozenThread) -> int:
     """The next wait status, or word of what keeps the task from stopping."""
     deadline = time.monotonic() + _PATIENCE
     for turn in range(1 << 30):
-        status = wait.for_task(thread.tid, WNOHANG)
+        try:
+            status = wait.for_task(thread.tid, WNOHANG)
+        except TaskGone:
+            if thread.tid == thread.pid:
+                raise
+            raise Changed from None  # no thread of ours ends without word, but for an execve
         if status:
             return status
         if turn < _SPINS:
@@ -111,9 +135,12 @@ def _next_status(thread: FrozenThread) -> int:
 
 def _look(thread: FrozenThread, impatient: bool) -> None:
     """See why a task does not stop. The dead leader of living threads cannot be waited for."""
-    state = read_status(thread.pid, thread.tid)[b"State"]
+    status = read_status(thread.pid, thread.tid)
+    state = status[b"State"]
     if state[:1] == b"Z":
         raise TaskGone(thread.tid, "it was being stopped")
+    if int(status[b"TracerPid"]) != os.getpid():
+        raise Changed  # by an execve in a thread that we had not reached yet
     if impatient:
         raise Blocker(
             f"task {thread.tid} does not stop: it is in state {state.decode()}",
@@ -123,18 +150,28 @@ def _look(thread: FrozenThread, impatient: bool) -> None:
         )
 
 
-def _in_blob(thread: FrozenThread) -> bool:
-    """Whether the thread is on its way out of the blob, where a dumper that died has left it."""
-    start = thread.rip & ~0xFFF | vdso.padding()
-    if not 0 <= thread.rip - start < blob.END:
+def _in_padding(thread: FrozenThread) -> bool:
+    """Whether the thread is where a dumper that died (of whatever version) has left it, on its way out."""
+    if thread.rip % PAGE < vdso.room() % PAGE:
         return False
+    start = (thread.rip & -PAGE) - (vdso.room() & -PAGE)
     try:
-        return memory.read(thread.pid, start, len(blob.CODE)) == blob.CODE
+        return memory.read(thread.pid, start, PAGE) == vdso.first_page()
     except OSError:
         return False
 
 
-def _let_out(thread: FrozenThread) -> None:
+def _go_on(thread: FrozenThread) -> None:
     ptrace.cont(thread.tid)
     time.sleep(0.0005)
     ptrace.interrupt(thread.tid)
+
+
+def let_run(thread: FrozenThread) -> None:
+    """Let a stopped thread run for a moment, and stop it again.
+
+    :raises TaskGone: it has ended. :raises Blocker: it does not stop again.
+    """
+    _go_on(thread)
+    if not stop(thread):
+        raise TaskGone(thread.tid, "it was being stopped")

@@ -22,10 +22,11 @@ class FrozenThread:
     length and signature of its rseq area, zeros if there is none. ``stop_signal``: of a group-stop that it was in.
     """
 
-    __slots__ = ("_status", "healed", "pid", "registers", "rseq", "sigmask", "stop_signal", "tid")
+    __slots__ = ("_status", "healed", "pid", "registers", "rseq", "sigmask", "stop_signal", "task", "tid")
 
-    def __init__(self, pid: int, tid: int) -> None:
-        self.pid = pid
+    def __init__(self, task: FrozenTask, tid: int) -> None:
+        self.task = task
+        self.pid = task.pid
         self.tid = tid
         self.stop_signal = 0
         self.registers = bytearray()
@@ -36,6 +37,8 @@ class FrozenThread:
 
     def load(self) -> None:
         """Read what is as it is at the stop. :raises TaskGone:"""
+        self._status = {}
+        self.healed = bytearray()
         self.registers = ptrace.getregs(self.tid)
         self.sigmask = ptrace.getsigmask(self.tid)
         self.rseq = ptrace.get_rseq(self.tid)

@@ -32,9 +32,9 @@ def room() -> int:
     return _found[0]
 
 
-def padding() -> int:
-    """`room` within its page."""
-    return room() % PAGE
+def first_page() -> bytes:
+    """The first page, the same in every process."""
+    return ctypes.string_at(_own(), PAGE)
 
 
 def base(pid: int, memory: Memory) -> int:
