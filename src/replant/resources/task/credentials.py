@@ -124,11 +124,8 @@ def _program(state: State) -> list[Call]:
         *_ids(state),
         _capset(state, 1 << cap.CAP_SETPCAP),
         _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, why="ambient capabilities of the restorer"),
-        *[
-            _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, why="ambient capability")
-            for n in cap.numbers(state.ambient)
-        ],
-        *[_prctl(PR_CAPBSET_DROP, n, why="bounding capabilities") for n in dropped],
+        *[_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, why="ambient set") for n in cap.numbers(state.ambient)],
+        *[_prctl(PR_CAPBSET_DROP, n, why="bounding set") for n in dropped],
         _prctl(PR_SET_SECUREBITS, state.securebits, why="secure bits"),
         *no_new_privs,
         _capset(state, 0),
