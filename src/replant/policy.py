@@ -13,12 +13,18 @@ if TYPE_CHECKING:
 
 
 class Choice:
-    """An option: ``choices`` are the words it takes, none where it is a number of ``unit``; without it: ``default``."""
+    """An option of ``"dump"`` or ``"restore"`` (``at``); what happens without it is its ``default``.
 
-    __slots__ = ("choices", "default", "help", "name", "unit")
+    ``choices`` are the words it takes; where there are none it takes a ``unit``: BYTES (a number), or PATH.
+    """
 
-    def __init__(self, name: str, help: str, default: str, choices: tuple[str, ...] = (), unit: str = "") -> None:
+    __slots__ = ("at", "choices", "default", "help", "name", "unit")
+
+    def __init__(
+        self, name: str, at: str, help: str, default: str, choices: tuple[str, ...] = (), unit: str = ""
+    ) -> None:
         self.name = name
+        self.at = at
         self.help = help
         self.default = default
         self.choices = choices
@@ -31,23 +37,28 @@ class Choice:
 
     def refuses(self, value: str) -> bool:
         """Whether ``value`` is none of the choices."""
-        return value not in self.choices if self.choices else not value.isdecimal()
+        if self.choices:
+            return value not in self.choices
+        return self.unit == "BYTES" and not value.isdecimal()
 
 
 OPTIONS = (
     Choice(
         "locks",
-        "locks of files are kept: nobody else takes them meanwhile",
+        "dump",
+        "keep locks of files, which nobody else takes meanwhile",
         "a tree that holds one is refused",
         ("keep",),
     ),
     Choice(
         "outside",
-        "a pipe that leads out of the tree is closed at the other side, or is the restorer's descriptor 0, 1 or 2",
+        "dump",
+        "what becomes of a pipe that leads out: closed over there, or the restorer's 0, 1, 2",
         "a tree that has one is refused",
         ("close", "stdio"),
     ),
-    Choice("unlinked-limit", "the largest deleted file to keep", "no limit", unit="BYTES"),
+    Choice("unlinked-limit", "dump", "the largest deleted file to keep", "no limit", unit="BYTES"),
+    Choice("terminal", "restore", "the terminal to give the tree; null for none", "that of the caller", unit="PATH"),
 )
 
 

@@ -73,13 +73,15 @@ class Program:
             pass  # init has it
 
     def kill(self) -> None:
-        """End the whole tree."""
-        for pid in tree(self.root):
+        """End the whole tree; its pids are free afterwards."""
+        pids = tree(self.root)
+        for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.reap()
+        wait.until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), f"{pids} are gone")
 
     def __enter__(self) -> Self:
         return self

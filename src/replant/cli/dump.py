@@ -18,7 +18,7 @@ COMMAND = Command(
         Option("-o --output", "the directory to make; an image of that name is replaced", value="IMAGE"),
         Option("-k --kill", "end the tree once the image is complete"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
-        *policy_options(),
+        *policy_options("dump"),
     ],
     "The tree goes on running unless --kill or --stop is given. The image appears whole or not at all, and whatever\n"
     "fails, the tree runs on as it was found.",

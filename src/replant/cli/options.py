@@ -83,11 +83,11 @@ class Command:
         return UsageError(f"{self.name}: {message}", code="usage", hint=hint)
 
 
-def policy_options() -> list[Option]:
-    """The options of `replant.policy`, for the commands that dump."""
+def policy_options(at: str) -> list[Option]:
+    """The options of `replant.policy` that decide something ``at`` a ``"dump"`` or a ``"restore"``."""
     from replant.policy import OPTIONS
 
-    return [Option(f"--{o.name}", o.help, value=o.value, choices=o.choices) for o in OPTIONS]
+    return [Option(f"--{o.name}", o.help, value=o.value, choices=o.choices) for o in OPTIONS if o.at == at]
 
 
 class HelpWanted(Exception):

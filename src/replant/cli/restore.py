@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replant.cli.options import Argument, Command, Option, parse
+from replant.cli.options import Argument, Command, Option, parse, policy_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ COMMAND = Command(
         Option("-d --detach", "return once all tasks run; the tree then belongs to init or the nearest subreaper"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
         Option("--pidfile", "write the root's process id there", value="FILE"),
+        *policy_options("restore"),
     ],
     "Without --detach the command stays: it passes signals on to the root and exits with the root's status, 128 plus\n"
     "the signal's number if one killed it. Whatever fails, everything made is undone.",
@@ -45,7 +46,7 @@ def _restore(words: Words, *, detach: bool) -> RestoreReport:
     from replant.flows.restore import restore
 
     stop, pidfile = words.flag("stop"), words.text("pidfile") or None
-    return restore(words.argument("IMAGE"), detach=detach, stop=stop, pidfile=pidfile)
+    return restore(words.argument("IMAGE"), detach=detach, stop=stop, pidfile=pidfile, policy=words.policy())
 
 
 def _tell(report: RestoreReport, words: Words) -> None:
