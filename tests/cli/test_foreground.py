@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import termios
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +76,72 @@ def test_signals_reach_the_root(number: int) -> None:
     os.kill(stayer, number)
     assert status_of(stayer) == 128 + number
     assert not os.path.exists(f"/proc/{root}")
+
+
+def on_a_terminal(body: Callable[[int], int]) -> tuple[int, int]:
+    """A session leader with a terminal, as a shell is, that runs ``body``; the terminal's master, and the pid."""
+    master, slave = os.openpty()
+    shell = os.fork()
+    if shell == 0:
+        try:
+            os.setsid()
+            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+            os.dup2(slave, 0)
+            os.close(master)
+            os._exit(body(slave))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(98)
+    os.close(slave)
+    return master, shell
+
+
+def reader() -> None:
+    """A job: in a group of its own, it wants a line from the terminal."""
+    os.setpgid(0, 0)
+    line = os.read(0, 100)
+    os._exit(7 if line == b"hello\n" else 8)
+
+
+def test_the_terminal_is_lent_and_taken_back() -> None:
+    def shell(terminal: int) -> int:
+        code = status_of(stay_with(reader))
+        assert os.tcgetpgrp(terminal) == os.getpgrp(), "the terminal was not taken back"
+        return code
+
+    master, pid = on_a_terminal(shell)
+    os.write(master, b"hello\n")
+    assert status_of(pid) == 7
+    os.close(master)
+
+
+def test_a_stopped_job_stops_the_command_too() -> None:
+    read_end, write_end = os.pipe()
+
+    def shell(terminal: int) -> int:
+        stayer = stay_with(reader)
+        _, status = os.waitpid(stayer, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        assert os.tcgetpgrp(terminal) == os.getpgrp(), "the shell has no terminal"
+        os.write(write_end, b"stopped")
+        os.kill(stayer, signal.SIGCONT)
+        return status_of(stayer)
+
+    master, pid = on_a_terminal(shell)
+    foreground = wait_for_job(master)
+    os.write(master, b"\x1a")  # ^Z
+    assert os.read(read_end, 10) == b"stopped"
+    wait.until(lambda: os.tcgetpgrp(master) == foreground, "it is in the foreground again")
+    os.write(master, b"hello\n")
+    assert status_of(pid) == 7
+    os.close(master)
+
+
+def wait_for_job(master: int) -> int:
+    """Wait until a job, and not the leader of the session, is in the foreground of the terminal; its group."""
+    wait.until(lambda: (group := os.tcgetpgrp(master)) > 0 and os.getsid(group) != group, "the job has the terminal")
+    return os.tcgetpgrp(master)
 
 
 def test_orphans_are_reaped_meanwhile() -> None:

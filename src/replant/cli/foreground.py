@@ -1,4 +1,4 @@
-"""Staying with a restored tree: its reaper, the relay of its signals, the bearer of its root's status."""
+"""Staying with a restored tree: its reaper, the relay of its signals, the lender of the terminal, its root's status."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Foreground:
 
     def __enter__(self) -> Self:
         syscall(prctl, PR_SET_CHILD_SUBREAPER, 1)
-        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, (*RELAYED, _signal.SIGCHLD))
+        # Who is not in the foreground and sets the foreground group gets SIGTTOU, unless it is blocked (tcsetpgrp(3)).
+        blocked = (*RELAYED, _signal.SIGCHLD, _signal.SIGTTOU)
+        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, blocked)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -44,12 +46,78 @@ class Foreground:
 
     def until_end(self, root: int) -> int:
         """Reap and relay until process ``root`` has ended; its status as a shell would give it."""
-        while (status := _reap(root)) is None:
-            number = _signal.sigwaitinfo((*RELAYED, _signal.SIGCHLD)).si_signo
-            if number != _signal.SIGCHLD:
-                os.kill(root, number)
+        terminal = Terminal(root)
+        terminal.lend()
+        try:
+            while (status := _reap(root)) is None or os.WIFSTOPPED(status):
+                if status is not None and terminal.lent:
+                    _stopped(terminal, os.WSTOPSIG(status))
+                number = _signal.sigwaitinfo((*RELAYED, _signal.SIGCHLD)).si_signo
+                if number != _signal.SIGCHLD:
+                    terminal.signal(number)
+        finally:
+            terminal.take_back()
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 128 - code
+
+
+def _stopped(terminal: Terminal, number: int) -> None:
+    """The job has stopped, so we stop as well, and the shell has the terminal until it continues us."""
+    if number in (_signal.SIGTTIN, _signal.SIGTTOU):
+        terminal.signal(_signal.SIGCONT)  # it wanted the terminal a moment before it was lent
+        return
+    terminal.take_back()
+    os.kill(os.getpid(), _signal.SIGSTOP)
+    terminal.lend()  # continued: the SIGCONT that did it waits in our queue, to be passed on
+
+
+class Terminal:
+    """The terminal that the command was called from, lent to the root's process group as a shell lends it to a job.
+
+    Only where there is something to lend: we are in the foreground, and the root is in our session but in a group of
+    its own; else it would be stopped at its first read (SIGTTIN).
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._own = os.getpgrp()
+        self._group = 0
+        self.lent = False
+        try:
+            if os.getsid(root) == os.getsid(0) and os.getpgid(root) != self._own:
+                self._group = os.getpgid(root)
+        except ProcessLookupError:
+            pass  # it has ended already
+
+    def lend(self) -> None:
+        """Make the root's group the foreground one, if it is ours to give."""
+        try:
+            if self._group and os.tcgetpgrp(0) == self._own:
+                os.tcsetpgrp(0, self._group)
+                self.lent = True
+        except OSError:
+            pass  # no terminal, or one that has been hung up: there is nothing to lend
+
+    def take_back(self) -> None:
+        """Be in the foreground again, if the root's group still is."""
+        if not self.lent:
+            return
+        self.lent = False
+        try:
+            if os.tcgetpgrp(0) == self._group:
+                os.tcsetpgrp(0, self._own)
+        except OSError:
+            pass  # the terminal has been hung up meanwhile
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on: to the whole group where it is a job, as a terminal and a shell would."""
+        try:
+            if self._group and self._group == self._root:
+                os.killpg(self._group, number)
+            else:
+                os.kill(self._root, number)
+        except ProcessLookupError:
+            pass  # it has ended: the next wait tells
 
 
 def _reap(root: int) -> int | None:
@@ -57,7 +125,7 @@ def _reap(root: int) -> int | None:
     found = None
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return found
         if pid == 0:
