@@ -186,7 +186,8 @@ class World:
         module = module_of(files[0].kind)
         for old, new in zip(files, after, strict=True):
             assert (old.flags, old.pos) == (new.flags, new.pos)
-            assert differences(module, old.state, new.state, elapsed) == []
+            found = differences(module, old.state, new.state, elapsed)
+            assert found == [], found
 
 
 def module_of(kind: str) -> ModuleType:

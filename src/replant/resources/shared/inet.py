@@ -1,0 +1,115 @@
+"""What TCP and UDP sockets have in common: family, address, options, buffers."""
+
+from __future__ import annotations
+
+import os
+
+from replant.abi import inet, libc, socket, x86_64
+from replant.model.frozen import Frozen
+from replant.resources.shared import compare, sockopt
+from replant.resources.shared.refusal import refuse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from replant.abi.call import Slot, Track
+    from replant.resources.protocol import FileFacts
+
+_SIOCGSKNS = 0x894C
+_EADDRNOTAVAIL = 99
+_FREE = (inet.IPPROTO_IP, inet.IP_FREEBIND)
+_YES = (1).to_bytes(4, "little")
+_IP = (
+    inet.IP_TOS, inet.IP_TTL, inet.IP_RECVOPTS, inet.IP_PKTINFO, inet.IP_MTU_DISCOVER, inet.IP_RECVERR,
+    inet.IP_RECVTTL, inet.IP_RECVTOS, inet.IP_FREEBIND, inet.IP_TRANSPARENT, inet.IP_RECVORIGDSTADDR, inet.IP_MINTTL,
+    inet.IP_BIND_ADDRESS_NO_PORT, inet.IP_RECVFRAGSIZE, inet.IP_RECVERR_RFC4884, inet.IP_MULTICAST_TTL,
+    inet.IP_MULTICAST_LOOP, inet.IP_MULTICAST_ALL, inet.IP_UNICAST_IF, inet.IP_LOCAL_PORT_RANGE,
+)  # fmt: skip
+_IPV6 = (
+    inet.IPV6_V6ONLY, inet.IPV6_UNICAST_HOPS, inet.IPV6_MULTICAST_IF, inet.IPV6_MULTICAST_HOPS,
+    inet.IPV6_MULTICAST_LOOP, inet.IPV6_MTU_DISCOVER, inet.IPV6_RECVERR, inet.IPV6_MULTICAST_ALL,
+    inet.IPV6_RECVERR_RFC4884, inet.IPV6_FLOWINFO_SEND, inet.IPV6_RECVPKTINFO, inet.IPV6_RECVHOPLIMIT,
+    inet.IPV6_RECVTCLASS, inet.IPV6_TCLASS, inet.IPV6_AUTOFLOWLABEL, inet.IPV6_ADDR_PREFERENCES,
+    inet.IPV6_MINHOPCOUNT, inet.IPV6_TRANSPARENT, inet.IPV6_UNICAST_IF, inet.IPV6_FREEBIND,
+)  # fmt: skip
+KNOWN: sockopt.Known = (
+    *sockopt.GENERAL,
+    *[(inet.IPPROTO_IP, option, 4) for option in _IP],
+    *[(inet.IPPROTO_IPV6, option, 4) for option in _IPV6],
+)
+
+
+class Socket(Frozen):
+    """``address`` is what getsockname(2) tells, a sockaddr, empty if it is not bound.
+
+    ``foreign``: the address was none of this host (IP_FREEBIND, IP_TRANSPARENT, or taken away since).
+    """
+
+    family: int
+    address: bytes
+    foreign: bool
+    buffers: sockopt.Buffers
+    options: tuple[sockopt.Option, ...]
+
+
+def read(f: FileFacts, kind: int, protocol: int, known: sockopt.Known) -> Socket:
+    """:raises Blocker: it is in another network namespace, or has a packet filter."""
+    fd = f.grab()
+    if _namespace(fd) != os.stat("/proc/self/ns/net").st_ino:
+        raise refuse(f, "the socket is in another network namespace", "dump from the namespace of the program")
+    sockopt.no_filter(f)
+    family = socket.number(fd, socket.SOL_SOCKET, socket.SO_DOMAIN)
+    options = sockopt.read(fd, (family, kind, protocol), known)
+    address = socket.name(fd)
+    bound = inet.port(address) != 0 or not inet.is_any(address)
+    return Socket(
+        family, address if bound else b"", bound and _is_foreign(family, address), sockopt.buffers(fd), options
+    )
+
+
+def _namespace(fd: int) -> int:
+    namespace = libc.syscall(x86_64.ioctl, fd, _SIOCGSKNS, 0)
+    try:
+        return os.fstat(namespace).st_ino
+    finally:
+        os.close(namespace)
+
+
+def _is_foreign(family: int, address: bytes) -> bool:
+    if inet.is_any(address):
+        return False
+    other = libc.syscall(x86_64.socket, family, socket.SOCK_DGRAM, 0)
+    try:
+        free = inet.with_port(address, 0)
+        return libc.syscall_raw(x86_64.bind, other, free, len(free)) == -_EADDRNOTAVAIL
+    finally:
+        libc.syscall(x86_64.close, other)
+
+
+def make(on: Track, kind: int, protocol: int, kept: Socket, address: bytes = b"") -> Slot:
+    """Create, set buffers and options, bind: to ``address`` if that is not the one to be kept."""
+    fd = on.call(x86_64.socket, kept.family, kind, protocol, why="socket")
+    sockopt.put_buffers(on, fd, kept.buffers)
+    sockopt.put(on, fd, kept.options)
+    address = address or kept.address
+    if not address:
+        return fd
+    if kept.foreign:
+        sockopt.put(on, fd, [sockopt.Option(*_FREE, _YES)], "it may be bound to an address that this host has not")
+    on.call(x86_64.bind, fd, address, len(address), why=f"bind to {inet.show(address)}")
+    if kept.foreign:
+        own = {(o.level, o.option): o.value for o in kept.options}
+        sockopt.put(on, fd, [sockopt.Option(*_FREE, own.get(_FREE, bytes(4)))], "as it was")
+    return fd
+
+
+def same(before: Socket, after: Socket) -> Iterable[str]:
+    """Every field; sizes of buffers that the kernel chose are its own affair."""
+    yield from compare.fields(before, after, ("buffers",))
+    old, new = before.buffers, after.buffers
+    if old.chosen != new.chosen:
+        yield f"chosen buffer sizes: {old.chosen} -> {new.chosen}"
+    for bit, size, now in ((socket.SNDBUF_LOCK, old.send, new.send), (socket.RCVBUF_LOCK, old.receive, new.receive)):
+        if old.chosen & bit and size != now:
+            yield f"buffer size: {size} -> {now}"
