@@ -64,6 +64,17 @@ def test_without_commit_nothing_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_state_that_does_not_come_back_is_seen_before_anything_is_lost(tmp_path: Path) -> None:
+    for written, words in ((model()._replace(clock="soon"), "clock must be an integer"), (model(3), "is not what")):
+        with ImageWriter.create(str(tmp_path / "img")) as image:
+            image.write(written, resolve)
+            with pytest.raises(Bug, match=words):
+                image.check(model(), resolve)
+    with ImageWriter.create(str(tmp_path / "img")) as image:
+        image.write(model(), resolve)
+        image.check(model(), resolve)
+
+
 def test_an_image_is_replaced_whole(tmp_path: Path) -> None:
     write(tmp_path / "img", b"1" * 5000)
     with ImageWriter.create(str(tmp_path / "img")) as image:

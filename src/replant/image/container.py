@@ -2,11 +2,12 @@
 
 As built::
 
-    with ImageWriter.create(path) as image:      # before the freeze: every file exists and is open
-        image.pages_fd                           # read and write, empty: PageWriter(image.pages_fd)
-        image.journal_path                       # for the journal; may stay absent
-        image.write(model, xfeatures=0, notes={})   # after the release: model, blobs, checksums, manifest
-        image.commit(durable=False)              # renames; without it, leaving the block removes everything
+    with ImageWriter.create(path) as image:     # before the freeze: every file exists and is open
+        image.pages_fd                          # read and write, empty: PageWriter(image.pages_fd)
+        image.journal_path                      # for the journal; may stay absent
+        image.write(model, resolve, xfeatures=0, notes={})      # after the release, once
+        image.check(model, resolve)             # before a tree is killed: does it decode to the same?
+        image.commit(durable=False)             # renames; without it, leaving the block removes everything
 
     image = open_image(path)                     # also a context manager; .close()
     image.manifest                               # Manifest
@@ -24,8 +25,8 @@ from __future__ import annotations
 import os
 
 from replant._version import __version__
-from replant.errors import Bug
-from replant.image import codec, manifest, place, sums, upgrade
+from replant.errors import Bug, ImageError
+from replant.image import codec, columns, manifest, place, sums, upgrade
 from replant.image.manifest import KindVersion, Manifest, Part
 from replant.image.reader import Image, open_image
 
@@ -52,7 +53,7 @@ class ImageWriter:
         self._partial = partial
         self._lock = lock
         self._fds = fds
-        self._written = False
+        self._encoded: tuple[bytes, bytes] | None = None
 
     @classmethod
     def create(cls, path: str) -> ImageWriter:
@@ -82,24 +83,37 @@ class ImageWriter:
 
         :raises ReplantError: no space, or another failure of the storage.
         """
-        data, blobs = codec.encode(model)
+        self._encoded = data, blobs = codec.encode(model)
         try:
             parts = (self._whole("model.json", data), self._whole("blobs.bin", blobs), self._pages())
-            kinds = tuple(KindVersion(f"{f}/{k}", upgrade.version(resolve(f, k))) for f, k in codec.kinds_of(model))
+            kinds = tuple(_kind(family, kind, resolve) for family, kind in codec.kinds_of(model))
             done = _manifest(xfeatures, tuple((notes or {}).items()), kinds, parts)
             self._fds[manifest.NAME] = os.open(f"{self._partial}/{manifest.NAME}", _NEW, 0o600)
             self.bytes_written = sum(p.size for p in parts) + self._put(manifest.NAME, manifest.render(done))
         except OSError as e:
             raise place.cannot(e, "writing the image", self.path) from e
-        self._written = True
         return done
+
+    def check(self, model: Model, resolve: Resolve) -> None:
+        """Decode what was written and compare it with the model: before the tree that it was made of is killed.
+
+        :raises Bug: a kind has a State that does not come back as it was.
+        """
+        if self._encoded is None:
+            raise Bug("an image is checked before it is written", code="bug")
+        try:
+            same = codec.decode(*self._encoded, resolve) == model
+        except ImageError as e:
+            raise Bug(f"what was written cannot be read: {e}", code="bug") from e
+        if not same:
+            raise Bug("what was written is not what was read from the tree", code="bug")
 
     def commit(self, durable: bool = False) -> None:
         """Give the image its name; ``durable``: only once every byte is on the disk (fsync(2)).
 
         :raises ReplantError: the storage fails, or something foreign stands at that name by now.
         """
-        if not self._written:
+        if manifest.NAME not in self._fds:
             raise Bug("an image is committed before it is written", code="bug")
         try:
             if durable:
@@ -148,6 +162,13 @@ class ImageWriter:
         found = sums.of_file(self.pages_fd, size)
         sums.punch_zeros(self.pages_fd, found)
         return Part("pages.bin", size, found)
+
+
+def _kind(family: str, kind: str, resolve: Resolve) -> KindVersion:
+    """The version of a kind. :raises Bug: a State that could not be decoded again, seen while the tree is still there."""
+    state = resolve(family, kind)
+    columns.record(state)
+    return KindVersion(f"{family}/{kind}", upgrade.version(state))
 
 
 def _manifest(
