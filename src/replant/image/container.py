@@ -165,7 +165,7 @@ class ImageWriter:
 
 
 def _kind(family: str, kind: str, resolve: Resolve) -> KindVersion:
-    """The version of a kind. :raises Bug: a State that could not be decoded again, seen while the tree is still there."""
+    """The version of a kind. :raises Bug: its State could not be decoded, which is seen here and not at restore."""
     state = resolve(family, kind)
     columns.record(state)
     return KindVersion(f"{family}/{kind}", upgrade.version(state))

@@ -79,23 +79,19 @@ class PageWriter:
         return tuple(kept)
 
     def _copy(self, fd: int, start: int, end: int, at: int) -> None:
-        splice = True
-        while start < end:
+        """Within the kernel where it can (copy_file_range(2)), else through one buffer."""
+        done = _splice(fd, self.fd, start, end, at)
+        buffer = memoryview(bytearray(min(end - start - done, _CHUNK)))
+        while start + done < end:
+            part = buffer[: end - start - done]
             try:
-                done = os.copy_file_range(fd, self.fd, end - start, start, at) if splice else 0
+                count = os.preadv(fd, [part], start + done)
             except OSError as e:
-                if e.errno not in _CANNOT_SPLICE:
-                    raise cannot_store(e) from e
-                done = 0
-            if not done:  # also what copy_file_range says of files that have no size of their own (procfs, sysfs)
-                splice = False
-                data = os.pread(fd, min(end - start, _CHUNK), start)
-                self.put(data, at)
-                done = len(data)
-            if not done:
+                raise ReplantError(f"a file cannot be read: {e.strerror}", code="file-unreadable") from e
+            if not count:
                 raise ReplantError(f"a file became shorter than {end} bytes while it was copied", code="file-changed")
-            start += done
-            at += done
+            self.put(part[:count], at + done)
+            done += count
 
 
 class PageReader:
@@ -128,6 +124,21 @@ def cannot_store(e: OSError) -> ReplantError:
     """The words for a page store that does not take what is written to it."""
     code, hint = STORAGE.get(e.errno or 0, ("storage-failed", ""))
     return ReplantError(f"the page store cannot be written: {e.strerror}", code=code, resource="pages.bin", hint=hint)
+
+
+def _splice(source: int, target: int, start: int, end: int, at: int) -> int:
+    """Copy as much as copy_file_range(2) does; it stops at 0 for files that have no size of their own (procfs)."""
+    done = 0
+    try:
+        while start + done < end:
+            count = os.copy_file_range(source, target, end - start - done, start + done, at + done)
+            if not count:
+                break
+            done += count
+    except OSError as e:
+        if e.errno not in _CANNOT_SPLICE:
+            raise cannot_store(e) from e
+    return done
 
 
 def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:
