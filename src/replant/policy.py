@@ -57,6 +57,13 @@ OPTIONS = (
         "a tree that has one is refused",
         ("close", "stdio"),
     ),
+    Choice(
+        "pending",
+        "dump",
+        "skip connections that nobody has accepted yet: their clients try again",
+        "a socket with some is refused",
+        ("skip",),
+    ),
     Choice("unlinked-limit", "dump", "the largest deleted file to keep", "no limit", unit="BYTES"),
     Choice("terminal", "restore", "the terminal to give the tree; null for none", "that of the caller", unit="PATH"),
 )
@@ -88,5 +95,5 @@ class Policy:
 
 
 DEFAULT = Policy()
-LOOKING = Policy({"locks": "keep", "outside": "close"})
+LOOKING = Policy({"locks": "keep", "outside": "close", "pending": "skip"})
 """For who only looks at a tree: what a dump would refuse for fear of losing it is no reason not to show it."""

@@ -18,7 +18,7 @@ from replant.cli.foreground import RELAYED, Foreground
 pytestmark = pytest.mark.isolated
 
 
-def stay_with(program: Callable[[], object], report: int = -1) -> int:
+def stay_with(program: Callable[[], object], report: int = -1, own_group: bool = False) -> int:
     """In a process of its own: a root that is no child at first, as after a restore; the pid of the process."""
     stayer = os.fork()
     if stayer:
@@ -33,6 +33,8 @@ def stay_with(program: Callable[[], object], report: int = -1) -> int:
                     signal.pthread_sigmask(signal.SIG_SETMASK, [])
                     program()
                     os._exit(0)
+                if own_group:
+                    os.setpgid(root, root)
                 os.write(write_end, root.to_bytes(4))
                 os._exit(0)
             root = int.from_bytes(os.read(read_end, 4))
@@ -99,14 +101,13 @@ def on_a_terminal(body: Callable[[int], int]) -> tuple[int, int]:
 
 def reader() -> None:
     """A job: in a group of its own, it wants a line from the terminal."""
-    os.setpgid(0, 0)
     line = os.read(0, 100)
     os._exit(7 if line == b"hello\n" else 8)
 
 
 def test_the_terminal_is_lent_and_taken_back() -> None:
     def shell(terminal: int) -> int:
-        code = status_of(stay_with(reader))
+        code = status_of(stay_with(reader, own_group=True))
         assert os.tcgetpgrp(terminal) == os.getpgrp(), "the terminal was not taken back"
         return code
 
@@ -120,7 +121,7 @@ def test_a_stopped_job_stops_the_command_too() -> None:
     read_end, write_end = os.pipe()
 
     def shell(terminal: int) -> int:
-        stayer = stay_with(reader)
+        stayer = stay_with(reader, own_group=True)
         _, status = os.waitpid(stayer, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         assert os.tcgetpgrp(terminal) == os.getpgrp(), "the shell has no terminal"
