@@ -20,7 +20,7 @@ FOUNDER = -1
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _CLIMB = 64  # steps walked up to find one requirement above another before it is left to the search
 
@@ -59,72 +59,112 @@ class _Needs:
             elif cohort[over] != home:
                 self.needs.setdefault(home, set()).add(over)
 
+    def wish(self, founder: int, home: int) -> None:
+        """Let ``founder`` be born into the cohort of ``home`` instead of standing above it."""
+        self.anchors.get(home, set()).discard(founder)
+        self.needs.setdefault(founder, set()).add(home)
+
     def of(self, founder: int) -> set[int]:
         """Everything founder ``founder`` waits for."""
         return self.needs.get(founder, set()) | self.anchors.get(founder, set())
 
 
-def grow(above: Sequence[int], cohort: Sequence[int], budget: int = 1 << 20) -> Growth | Stuck:
+def grow(
+    above: Sequence[int],
+    cohort: Sequence[int],
+    budget: int = 1 << 20,
+    births: Mapping[int, int] | None = None,
+) -> Growth | Stuck:
     """The creation tree for ``above`` and ``cohort`` (both indexed by node, entry 0 being ``0`` and ``FOUNDER``).
 
     ``above[v]`` is 0 where nothing is demanded; ``cohort[v]`` is the founder of a member's cohort, or ``FOUNDER``.
-    ``budget`` bounds the attempts of the search. :return: the tree, or the founders that cannot be placed.
+    ``budget`` bounds the attempts of the search. ``births`` are wishes: founders and the cohorts they are best born
+    into, heard where that costs no solution. :return: the tree, or the founders that cannot be placed.
     """
-    demands = _Needs(above, cohort)
+    births = dict(births or {})
+    demands, loose = _loosen(above, cohort, births)
     if demands.needs.get(0):
         return Stuck(frozenset({0}), 0, gave_up=False)
-    loose = _peel(above, cohort, demands)
     core = [f for f, home in enumerate(cohort) if home == FOUNDER and f and f not in loose]
     found = _search_core(core, above, cohort, demands, budget)
     if isinstance(found, Stuck):
-        return found
-    return _plant(above, cohort, demands, loose, found)
+        return grow(above, cohort, budget) if births else found
+    return _plant(above, cohort, demands, loose, found, births)
 
 
-def _peel(above: Sequence[int], cohort: Sequence[int], demands: _Needs) -> dict[int, int]:
+def _loosen(above: Sequence[int], cohort: Sequence[int], births: dict[int, int]) -> tuple[_Needs, dict[int, int]]:
+    """The demands, and the founders that can be set aside; wishes that cannot be had this way are dropped."""
+    while True:
+        demands = _Needs(above, cohort)
+        for founder, home in births.items():
+            demands.wish(founder, home)
+        loose = _peel(above, cohort, demands, births)
+        vain = [f for f, home in births.items() if not _shares(loose.get(f), home, cohort, births)]
+        if not vain:
+            return demands, loose
+        for founder in vain:
+            del births[founder]
+
+
+def _shares(node: int | None, home: int, cohort: Sequence[int], births: Mapping[int, int]) -> bool:
+    """Whether a child of ``node`` can be born into the cohort of ``home``."""
+    return node is not None and (node == home or cohort[node] == home or births.get(node) == home)
+
+
+def _peel(above: Sequence[int], cohort: Sequence[int], demands: _Needs, births: Mapping[int, int]) -> dict[int, int]:
     """Founders that cannot matter to any other, each with the node to be created by.
 
     A founder nobody waits for, whose own demands lie one above the other, fits directly under the lowest of them
     wherever that is. Without it others may become loose in turn; real trees come apart completely.
     """
-    awaited = _count_waiting(cohort, demands)
+    awaited = _count_waiting(above, cohort, demands, births)
     loose: dict[int, int] = {}
     todo = [f for f, home in enumerate(cohort) if home == FOUNDER and f and f not in awaited]
     while todo:
         founder = todo.pop()
         wanted = demands.of(founder)
-        lowest = _lowest(wanted, above, cohort)
+        lowest = _lowest(wanted, above, cohort, births)
         if lowest is None:
             continue
         loose[founder] = lowest
-        for owner in _owners(wanted, cohort):
+        for owner in _owners(wanted, above, cohort, births):
             awaited[owner] -= 1
             if not awaited[owner]:
                 todo.append(owner)
     return loose
 
 
-def _owners(nodes: Iterable[int], cohort: Sequence[int]) -> set[int]:
+def _owners(nodes: Iterable[int], above: Sequence[int], cohort: Sequence[int], births: Mapping[int, int]) -> set[int]:
     """The founders on whose placement the places of ``nodes`` depend."""
-    return {n if cohort[n] == FOUNDER else cohort[n] for n in nodes} - {0}
+    owners = set()
+    for node in nodes:
+        home = cohort[node]
+        owners.add(node if home == FOUNDER else home)
+        if births and home != FOUNDER:
+            anchor = _anchor(node, above, cohort)
+            if births.get(anchor) == home:
+                owners.add(anchor)
+    return owners - {0}
 
 
-def _count_waiting(cohort: Sequence[int], demands: _Needs) -> dict[int, int]:
+def _count_waiting(
+    above: Sequence[int], cohort: Sequence[int], demands: _Needs, births: Mapping[int, int]
+) -> dict[int, int]:
     awaited: dict[int, int] = {}
     for founder in demands.needs.keys() | demands.anchors.keys():
-        for owner in _owners(demands.of(founder), cohort):
+        for owner in _owners(demands.of(founder), above, cohort, births):
             awaited[owner] = awaited.get(owner, 0) + 1
     return awaited
 
 
-def _lowest(wanted: set[int], above: Sequence[int], cohort: Sequence[int]) -> int | None:
+def _lowest(wanted: set[int], above: Sequence[int], cohort: Sequence[int], births: Mapping[int, int]) -> int | None:
     """The one of ``wanted`` that is below all others in every creation tree, if that is plain to see."""
     if len(wanted) < 2:
         return next(iter(wanted), 0)
     for start in wanted:
         node, missing = start, len(wanted) - 1
         for _ in range(_CLIMB):
-            node = _known_ancestor(node, above, cohort)
+            node = _known_ancestor(node, above, cohort, births)
             missing -= node in wanted
             if not node or not missing:
                 break
@@ -133,9 +173,11 @@ def _lowest(wanted: set[int], above: Sequence[int], cohort: Sequence[int]) -> in
     return None
 
 
-def _known_ancestor(node: int, above: Sequence[int], cohort: Sequence[int]) -> int:
-    """The nearest ancestor that ``node`` has in every creation tree."""
+def _known_ancestor(node: int, above: Sequence[int], cohort: Sequence[int], births: Mapping[int, int]) -> int:
+    """The nearest ancestor that ``node`` has in every creation tree that heeds the wishes."""
     home, over = cohort[node], above[node]
+    if node in births:
+        return over if _shares(over, births[node], cohort, births) else births[node]
     if home == FOUNDER or over == home or cohort[over] == home:
         return over
     return home
@@ -157,21 +199,23 @@ def _search_core(
     if not core:
         return []
     after: dict[int, set[int]] = {f: set() for f in core}
-    inside: dict[int, set[int]] = {f: set() for f in core}
+    inside: dict[int, set[tuple[int, int]]] = {f: set() for f in core}
     for founder in core:
         for node in demands.needs.get(founder, ()):
             if cohort[node] == FOUNDER:
                 after[founder].add(node)
             else:
-                inside[founder].add(cohort[node])
-                after[founder].add(_anchor(node, above, cohort))
-        after[founder].discard(0)
-        inside[founder].discard(0)
+                inside[founder].add((cohort[node], _anchor(node, above, cohort)))
     return search(core, after, inside, demands.anchors, budget)
 
 
 def _plant(
-    above: Sequence[int], cohort: Sequence[int], demands: _Needs, loose: dict[int, int], chains: list[Chain]
+    above: Sequence[int],
+    cohort: Sequence[int],
+    demands: _Needs,
+    loose: dict[int, int],
+    chains: list[Chain],
+    births: Mapping[int, int],
 ) -> Growth:
     """Turn places into creators: as close to the demanded ancestor as the demands of others allow."""
     tries = 1 + sum(chain.tries for chain in chains)
@@ -182,7 +226,7 @@ def _plant(
             born[founder] = chain.home
             place[founder] = position
     for founder, node in loose.items():
-        born[founder] = node if cohort[node] == FOUNDER else cohort[node]
+        born[founder] = births.get(founder, node if cohort[node] == FOUNDER else cohort[node])
     parent = [
         over if over == home or born[over] == home or cohort[node] == FOUNDER else home
         for node, (over, home) in enumerate(zip(above, born, strict=True))

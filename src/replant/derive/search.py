@@ -1,11 +1,13 @@
 """The exact search for the births of founders: which cohort each of them is born into, and in what order.
 
 It knows three relations between founders. *after*: another must be above. *inside*: a member of another's cohort must
-be above, so the birth lies inside that cohort or deeper. *waits*: another must be above or be born into one's own
-cohort. Inside a cohort everything can stand in one line (more ancestors never hurt), so the search builds lines.
-Where a founder stands in line fixes, without any choice, which others are drawn inside its cohort: all that are tied to
-it by something only to be had there. If these can be placed inside, the step is safe: an exchange argument shows that a
-solution, if there is one, contains the step. If not, the founder has to wait until more stand above. What was drawn
+be above, so the birth lies inside that cohort or deeper; if that member itself has to have a founder above itself, its
+*anchor*, then also after that and not inside it. *waits*: another must be above or be born into one's own cohort.
+
+Inside a cohort everything can stand in one line (more ancestors never hurt), so the search builds lines. Where a
+founder stands in line fixes, without any choice, which others are drawn inside its cohort: all that are tied to it by
+something only to be had there. If these can be placed inside, the step is safe: by an exchange argument a solution, if
+there is one, can be changed to contain the step. If not, the founder has to wait until more stand above. What was drawn
 inside is a problem of its own, whatever stands above; so failures are remembered and never tried twice.
 """
 
@@ -47,11 +49,14 @@ class _OutOfBudget(Exception):
 def search(
     core: Sequence[int],
     after: Mapping[int, Collection[int]],
-    inside: Mapping[int, Collection[int]],
+    inside: Mapping[int, Collection[tuple[int, int]]],
     waits: Mapping[int, Collection[int]],
     budget: int,
 ) -> list[Chain] | Stuck:
-    """Place all of ``core`` below node 0. Founders not in ``core`` are taken to be satisfied, whoever names them."""
+    """Place all of ``core`` below node 0. Founders not in ``core`` are taken to be satisfied, whoever names them.
+
+    ``inside`` holds pairs: the founder of the cohort, and the anchor or 0.
+    """
     lines = _Lines(core, after, inside, waits, budget)
     remaining = set(core)
     try:
@@ -86,14 +91,18 @@ class _Lines:
         self,
         core: Sequence[int],
         after: Mapping[int, Collection[int]],
-        inside: Mapping[int, Collection[int]],
+        inside: Mapping[int, Collection[tuple[int, int]]],
         waits: Mapping[int, Collection[int]],
         budget: int,
     ) -> None:
         known = set(core)
-        self.first = {f: (set(after[f]) | set(inside[f])) & known for f in core}
+        self.inside = inside
+        self.first = {f: known.intersection(after[f]) | _both(inside[f], known) for f in core}
         self.waits = {f: set(waits.get(f, ())) & known - {f} for f in [0, *core]}
-        self.drawn = _reverse(inside, known)
+        self.drawn: dict[int, set[int]] = {f: set() for f in core}
+        for founder in core:
+            for other in known.intersection(home for home, _ in inside[founder]):
+                self.drawn[other].add(founder)
         self.tied = _ties(core, self.first, self.waits)
         self.failed: set[tuple[int, frozenset[int]]] = set()
         self.lines: dict[int, list[int]] = {}
@@ -116,7 +125,7 @@ class _Lines:
             for founder in sorted(remaining, key=self._eagerness):
                 if founder not in remaining or self.first[founder] & remaining:
                     continue
-                within = self._within(founder, remaining, self.waits[home])
+                within = self._within(founder, remaining, home)
                 if within is None:
                     continue
                 placed = yield self._attempt(founder, within)
@@ -131,8 +140,11 @@ class _Lines:
         """Who ties fewest others goes first; any order is right."""
         return (len(self.tied[founder]), founder)
 
-    def _within(self, founder: int, remaining: set[int], reserved: set[int]) -> frozenset[int] | None:
-        """What ``founder`` draws inside its cohort, standing next in line; None if it would draw a ``reserved``."""
+    def _within(self, founder: int, remaining: set[int], home: int) -> frozenset[int] | None:
+        """What ``founder``, next in line at ``home``, draws inside its cohort; None if some of it must not be there.
+
+        That is: what must be born into the cohort of ``home``, or after one of its members that has ``founder`` above.
+        """
         todo = [f for f in self.waits[founder] | self.drawn[founder] if f in remaining and f != founder]
         within = set(todo)
         while todo:
@@ -140,7 +152,9 @@ class _Lines:
                 if other in remaining and other not in within and other != founder:
                     within.add(other)
                     todo.append(other)
-        return None if within & reserved else frozenset(within)
+        if within & self.waits[home] or any((home, founder) in self.inside[f] for f in within):
+            return None
+        return frozenset(within)
 
     def _attempt(self, founder: int, within: frozenset[int]) -> Steps:
         self.tries += 1
@@ -154,13 +168,8 @@ class _Lines:
         return done
 
 
-def _reverse(relation: Mapping[int, Collection[int]], known: set[int]) -> dict[int, set[int]]:
-    back: dict[int, set[int]] = {f: set() for f in known}
-    for founder in known:
-        for other in relation[founder]:
-            if other in known:
-                back[other].add(founder)
-    return back
+def _both(pairs: Collection[tuple[int, int]], known: set[int]) -> set[int]:
+    return known.intersection(f for pair in pairs for f in pair)
 
 
 def _ties(core: Sequence[int], first: Mapping[int, set[int]], waits: Mapping[int, set[int]]) -> dict[int, set[int]]:

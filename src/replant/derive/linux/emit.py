@@ -116,45 +116,75 @@ class _Emission:
         self.ops.append((pid, "setpgid", pid, group))
 
     def settle_groups(self) -> None:
-        """Stage 2: those that lead no group first; a leader leaves once its group has another member."""
+        """Stage 2: first who holds a group for its leader to leave, then the leaders that leave, then all others."""
         shape = self.shape
-        leavers = [node for node in self.late if shape.own[node]]
-        for node in self.late:
-            if not shape.own[node]:
+        leavers = {shape.pid[node]: node for node in self.late if shape.own[node]}
+        others = [node for node in self.late if not shape.own[node]]
+        for node in others:
+            if shape.group[node] in leavers:
                 self._join(node, shape.group[node])
         if leavers:
-            self._leave(leavers)
+            others += self._leave(leavers)
+        for node in others:
+            if self.group[node] != shape.group[node]:
+                self._join(node, shape.group[node])
 
-    def _leave(self, leavers: list[int]) -> None:
-        """Leavers hang on each other in rings and in trees into rings: from the leaves, then around each ring."""
+    def _leave(self, leavers: dict[int, int]) -> list[int]:
+        """Let ``leavers`` (by pid) leave their groups; :return: tasks that stood in for a member, to be put back.
+
+        They hang on each other in rings and in trees into rings: from the leaves, then around each ring.
+        """
         shape = self.shape
         held = {shape.group[i] for i in range(1, shape.target.count + 1) if not self._is_leaver(i)}
-        waiting = {shape.pid[node]: node for node in leavers}
+        waiting = dict(leavers)
         ready = [pid for pid in waiting if pid in held]
+        lent: list[int] = []
+        keepers: dict[int, int] | None = None
         while waiting:
             if not ready:
-                ready.append(self._hold(waiting))
+                keepers = self._keepers() if keepers is None else keepers
+                ready.append(self._hold(next(iter(waiting.values())), keepers, lent))
             pid = ready.pop()
             node = waiting.pop(pid, 0)
-            if not node:
-                continue
-            self._join(node, shape.group[node])
-            if shape.group[node] in waiting:
-                ready.append(shape.group[node])
+            if node:
+                self._join(node, shape.group[node])
+                ready += [shape.group[node]] if shape.group[node] in waiting else []
+        return lent
 
     def _is_leaver(self, node: int) -> bool:
         return self.shape.own[node] == 1 and self.shape.group[node] != self.shape.pid[node]
 
-    def _hold(self, waiting: dict[int, int]) -> int:
-        """A pure ring: keep one of its groups alive with a placeholder; :return: that group."""
-        shape = self.shape
-        pid, node = next(iter(waiting.items()))
+    def _keepers(self) -> dict[int, int]:
+        """For each session a task that can be lent to another group of it, helpers and those still to join first."""
+        shape, index = self.shape, self.shape.target.index
+        keepers: dict[int, int] = {}
+        for node in range(shape.first_helper, len(shape.pid)):
+            keepers.setdefault(shape.session[node], node)
+        for node in self.late:
+            if not shape.own[node] and self.group[node] != shape.group[node]:
+                keepers.setdefault(shape.session[node], node)
+        for node in range(1, shape.target.count + 1):
+            leader = index.get(shape.group[node], 0)
+            settled = self.group[node] == shape.group[node] and shape.session[node] != node
+            if settled and leader != node and not self._is_leaver(leader):
+                keepers.setdefault(shape.session[node], node)
+        return keepers
+
+    def _hold(self, node: int, keepers: dict[int, int], lent: list[int]) -> int:
+        """A ring of leavers: lend a member to one of the groups, or make a placeholder; :return: that group."""
+        shape, group = self.shape, self.shape.pid[node]
+        keeper = keepers.get(shape.session[node])
+        if keeper is not None:
+            self._join(keeper, group)
+            if keeper < shape.first_helper and keeper not in lent:
+                lent.append(keeper)
+            return group
         number = next(shape.numbers)
-        shape.add(number, node, shape.session[node], pid)
+        shape.add(number, node, shape.session[node], group)
         self.parent.append(node)
-        self.group.append(pid)
-        self.ops.append((pid, "fork", number))
-        return pid
+        self.group.append(group)
+        self.ops.append((group, "fork", number))
+        return group
 
     def die(self) -> None:
         """Stage 3: the deaths others wait for, then those that concern nobody, children before parents."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..lineage import FOUNDER, grow
 from ..rules import simulate
 from ..search import Stuck
+from .births import births
 from .emit import emit
 from .rules import RULES, Tasks
 from .shape import Shape
@@ -96,7 +97,7 @@ def process_tree(
 def _shape(target: Target, answer: Derivation, avoid: Container[int], budget: int) -> Shape | None:
     above = [over if over > 0 else 0 for over in target.parent]
     cohort = [FOUNDER if home == i else home for i, home in enumerate(target.session)]
-    found = grow(above, cohort, budget)
+    found = grow(above, cohort, budget, births(target))
     answer.tries = found.tries
     if not isinstance(found, Stuck):
         return Shape(target, found, avoid)

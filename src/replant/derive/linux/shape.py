@@ -50,7 +50,7 @@ class Shape:
         self._add_group_leaders(self._groups_without_leader())
         self.first_helper = len(self.pid)
         self._join_at_birth()
-        self._place_lifted(size)
+        self._place_lifted()
 
     def add(self, pid: int, creator: int, session: int, group: int) -> int:
         """A further task that is to die: its index."""
@@ -94,44 +94,83 @@ class Shape:
         return orphaned
 
     def _add_group_leaders(self, orphaned: dict[int, list[int]]) -> None:
+        """Make up the leaders of groups that have none, where most of the group's first members are created."""
         for group, members in orphaned.items():
-            first = next((i for i in members if self._needs_lift(i)), members[0])
-            creator = self.creator[first]
-            leader = self.add(group, creator, self.session[first], group)
+            creator, wanted = self._most_common_place(group, members)
+            leader = self.add(group, creator, self.session[members[0]], group)
             self.own[leader] = 1
+            lifts = wanted != creator and wanted != self.wanted[creator]
+            if lifts:
+                self.lands[leader] = wanted
+            else:
+                self.wanted[leader] = wanted
             for i in members:
-                if self.creator[i] != creator:
-                    continue
-                if self.wanted[i] == creator or (
-                    self._needs_lift(i) and self.lands.setdefault(leader, self.wanted[i]) == self.wanted[i]
-                ):
+                if self.creator[i] == creator and self.wanted[i] == wanted and (lifts or not self._needs_lift(i)):
                     self.creator[i] = leader
+
+    def _most_common_place(self, group: int, members: list[int]) -> tuple[int, int]:
+        """Creator and parent of most members that could not be born into the group; a place that needs a lift first."""
+        places: dict[tuple[bool, int, int], int] = {}
+        for i in members:
+            if self.group[self.creator[i]] != group or len(members) == 1:
+                place = (self._needs_lift(i), self.creator[i], self.wanted[i])
+                places[place] = places.get(place, 0) + 1
+        if not places:
+            return self.creator[members[0]], self.creator[members[0]]
+        lifts, creator, wanted = max(places, key=lambda place: (place[0], places[place]))
+        if lifts and wanted == self.wanted[creator]:
+            return creator, creator
+        return creator, wanted
 
     def _needs_lift(self, i: int) -> bool:
         """Whether only a death can bring task ``i`` to its parent."""
         creator, wanted = self.creator[i], self.wanted[i]
-        return wanted != creator and (wanted != self.wanted[creator] or self.through[i] == 1)
+        return wanted != creator and (wanted != self.wanted[creator] or self.through[i] == 1 or not creator)
 
     def _join_at_birth(self) -> None:
-        """Let a group's leader create its siblings that belong to the group: they are born into it."""
-        index, group, creator, wanted = self.target.index, self.group, self.creator, self.wanted
-        for i in range(1, self.target.count + 1):
-            if group[i] == self.pid[i] or self.own[i] or group[i] == group[creator[i]]:
-                continue
-            leader = index.get(group[i], 0)
-            if not leader or group[leader] != group[i] or creator[leader] != creator[i]:
-                continue
-            if wanted[leader] == wanted[i] and self.born[leader] == self.born[i] and not self.through[i]:
-                creator[i] = leader
+        """Let a group's leader create others of the group: its siblings to be, or what its death hands to the init.
 
-    def _place_lifted(self, size: int) -> None:
+        A task born into its group saves the joining. A founder of a session has a group to be born into if a child
+        of its birth session does.
+        """
+        parents = set(self.creator)
+        early: dict[int, int] = {}
+        for i in range(1, self.target.count + 1):
+            creator = self.creator[i]
+            if self.session[creator] == creator and self.born[i] != creator and self.session[i] != i and creator:
+                early.setdefault(creator, self.group[i])
+        for i in range(1, self.first_helper):
+            group = early.get(i, 0) if self.session[i] == i else self.group[i]
+            if group and group != self.pid[i] and not self.own[i] and group != self.group[self.creator[i]]:
+                self._create_by(self.target.index.get(group, 0), i, leaf=i not in parents)
+
+    def _create_by(self, leader: int, i: int, *, leaf: bool) -> None:
+        """Let ``leader`` create task ``i`` if that brings it to its parent at no cost."""
+        if not leader or not self.own[leader] or self.born[i] != self.session[leader]:
+            return
+        beside = self.creator[leader] == self.creator[i]
+        if not beside and (not leaf or self._is_below(leader, i)):
+            return
+        as_sibling = self.wanted[leader] == self.wanted[i] and not self.through[i]
+        if as_sibling or (self.wanted[i] == 0 and self.dying[leader] and self.lands.setdefault(leader, 0) == 0):
+            self.creator[i] = leader
+
+    def _is_below(self, node: int, other: int) -> bool:
+        """Whether ``other`` is above ``node``, or so far away that nobody wants to know."""
+        for _ in range(64):
+            if not node or node == other:
+                return node == other
+            node = self.creator[node]
+        return True
+
+    def _place_lifted(self) -> None:
         """Decide for every task whose parent is not its creator how it gets there."""
         spare: dict[tuple[int, int], list[int]] = {}
         for i in range(1, len(self.pid)):
             if self.dying[i] and self.wanted[i] == self.creator[i]:
                 spare.setdefault((self.creator[i], self.born[i]), []).append(i)
         helpers: dict[tuple[int, int, int], int] = {}
-        for i in range(1, size):
+        for i in range(1, self.first_helper):
             creator, wanted = self.creator[i], self.wanted[i]
             if wanted == creator:
                 continue
@@ -192,13 +231,8 @@ def preorder(creator: list[int]) -> Iterator[int]:
 
 def depths(creator: list[int]) -> list[int]:
     """How many creators stand above each node."""
-    depth = [-1] * len(creator)
-    depth[0] = 0
-    for start in range(len(creator)):
-        way, node = [], start
-        while depth[node] < 0:
-            way.append(node)
-            node = creator[node]
-        for distance, passed in enumerate(reversed(way), depth[node] + 1):
-            depth[passed] = distance
+    depth = [0] * len(creator)
+    for node in preorder(creator):
+        if node:
+            depth[node] = depth[creator[node]] + 1
     return depth
