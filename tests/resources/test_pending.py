@@ -10,7 +10,7 @@ from task_child import Child, facts, make
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
 from replant.abi.sigaction import SI_TIMER, siginfo, siginfo_head
-from replant.errors import Blocker
+from replant.errors import Blocker, ImageError
 from replant.resources.task import pending
 from replant.resources.task.pending import State
 
@@ -66,3 +66,17 @@ def test_refused(signal: int, name: str) -> None:
     with Child() as child, pytest.raises(Blocker, match=name) as refused:
         pending.read(facts(child, pending_process=[info(signal, 0)]), ())
     assert refused.value.pid == child.pid
+
+
+def test_differences_are_told() -> None:
+    before = State((), (info(34, 1), info(34, 2), info(34, 3)))
+    taken_and_sent = State((), (info(34, 2), info(34, 3), info(34, 4)))
+    swapped = State((), (info(34, 3), info(34, 2)))
+    assert pending.same(before, taken_and_sent, 10**9) == []
+    assert pending.same(before, None, 10**9) == []
+    assert len(pending.same(before, swapped, 10**9)) == 1
+
+
+def test_a_damaged_image() -> None:
+    with pytest.raises(ImageError, match="siginfo"):
+        pending.check(State((b"short",), ()), 1)

@@ -37,6 +37,8 @@ def test_every_word_is_used() -> None:
         ("sigactions", "pending"),
         ("itimers", "sigactions"),
         ("posix_timers", "pending"),
+        ("sigactions", "threads"),
+        ("memory", "itimers"),
         ("membarrier", "threads"),
         ("threads", "posix_timers"),
         ("threads", "scheduling"),

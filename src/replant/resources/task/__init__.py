@@ -12,32 +12,38 @@ that has nothing of its own yet. What a stub is like when the first of them runs
 The order of the modules follows from three tuples of words. Who ``USES`` a word comes before all who ``SPOILS`` it; who
 ``SETS`` it comes after them. A word of `GIVEN` is made true by whoever runs the stubs: its users come after that.
 
-=============== ==================================================================== ===============================
-word            means                                                                spoiled by
-=============== ==================================================================== ===============================
-``privilege``   the thread has the restorer's capabilities and user 0                ``credentials``
-``room``        no resource limit is in force that the restorer has not itself       ``limits``
-``mapping``     memory can be mapped with every protection                           ``mdwe``
-``clone``       a clone made now is a stub as described above                        whatever a clone inherits in part
-``root``        the root directory is the restorer's                                  changing it (given)
-``alone``       the process has one thread                                           cloning the threads (given)
-``memory``      mappings and contents are in place (given)
-``threads``     all threads of the process exist (given)
-``family``      every task has its parent, nobody is reparented any more (given)
-``dispositions`` signal actions are the saved ones                                   ``itimers``
-``pending``     the queues of signals are the saved ones                             ``sigactions``, timers
-``dumpable``    the process's dumpable state is the saved one                        ``credentials`` of any thread
-``pdeathsig``   the thread's parent-death signal is the saved one                    ``credentials``, reparenting
-=============== ==================================================================== ===============================
+================ ================================================================= ================================
+word             means                                                             spoiled by
+================ ================================================================= ================================
+``privilege``    the thread has the restorer's capabilities and user 0             ``credentials``
+``room``         no resource limit is in force that the restorer has not itself    ``limits``
+``mapping``      memory can be mapped with every protection                        ``mdwe``, ``personality``
+``clone``        a clone made now is a stub as described above                     what a clone inherits in part
+``root``         the root directory is the restorer's                              changing it (given)
+``alone``        the process has one thread                                        cloning the threads (given)
+``memory``       mappings and contents are in place (given)
+``threads``      all threads of the process exist (given)
+``family``       every task has its parent, nobody is reparented any more (given)
+``dispositions`` signal actions are the saved ones                                 ``itimers``
+``pending``      the queues of the thread, with the leader also those of the       ``sigactions``, ``itimers``,
+                 process, are the saved ones                                       ``posix_timers``
+``dumpable``     the process's dumpable state is the saved one                     ``credentials`` of any thread
+``pdeathsig``    the thread's parent-death signal is the saved one                 ``credentials``, reparenting
+================ ================================================================= ================================
 
-``privilege`` and ``pdeathsig`` are facts of one thread; the others of the process: a module that sets one of those runs
-after the spoilers in **all** threads.
+``privilege``, ``pending`` and ``pdeathsig`` are facts of one thread (`OF_A_THREAD`), the others of the process: there a
+step of the leader can be too early for another thread. ``limits`` waits until all threads have queued their signals;
+the leader's ``credentials``, which take away what setting limits needs, wait with it; ``dumpable`` waits for the
+credentials of all threads.
 """
 
 from __future__ import annotations
 
 #: words that are made true by the executor, not by a module
 GIVEN = frozenset({"memory", "threads", "family"})
+
+#: words that say something of one thread: what another thread does, or the leader does for it, spoils nothing
+OF_A_THREAD = frozenset({"privilege", "pending", "pdeathsig"})
 
 WORDS = GIVEN | {
     *("privilege", "room", "mapping", "clone", "alone", "root"),

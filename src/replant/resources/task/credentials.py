@@ -54,8 +54,8 @@ ASKS = (Call(nr.prctl, PR_GET_SECUREBITS, why="secure bits"),)
 class State(Frozen):
     """``uids`` and ``gids`` are real, effective, saved, filesystem; capability sets are masks, bit N is number N."""
 
-    uids: tuple[int, ...]
-    gids: tuple[int, ...]
+    uids: tuple[int, int, int, int]
+    gids: tuple[int, int, int, int]
     groups: tuple[int, ...]
     inheritable: int
     permitted: int
@@ -70,7 +70,7 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
     """Always kept: a clone has those of its cloner."""
     s = t.status
     sets = (s.cap_inheritable, s.cap_permitted, s.cap_effective, s.cap_bounding, s.cap_ambient)
-    return State(tuple(s.uids), tuple(s.gids), tuple(s.groups), *sets, answers[0].ret, s.no_new_privs)
+    return State(s.uids, s.gids, s.groups, *sets, answers[0].ret, s.no_new_privs)
 
 
 def check(state: State, tid: int) -> None:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "process"
-USES: tuple[str, ...] = ()
+# filling memory takes CPU time, which would count; and SIGALRM is ignored for a moment, which no thread may see
+USES = ("memory", "alone")
 SPOILS = ("dispositions", "pending")
 SETS: tuple[str, ...] = ()
 

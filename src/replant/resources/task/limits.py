@@ -13,7 +13,7 @@ from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
 from replant.abi.libc import syscall
 from replant.abi.resource import NAMES, RLIM_INFINITY, RLIMIT, RLIMIT_CPU
-from replant.errors import Blocker
+from replant.errors import Blocker, ImageError
 from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
@@ -62,7 +62,10 @@ def check(state: State, tid: int) -> None:
     """Compare with what the restorer may give.
 
     :raises Blocker: a hard limit is above that of the restorer, which lacks CAP_SYS_RESOURCE.
+    :raises ImageError: these are not 16 limits.
     """
+    if len(state.soft) != _COUNT or len(state.hard) != _COUNT:
+        raise ImageError(f"the limits of process {tid} are not {_COUNT}", code="image-corrupt", pid=tid)
     may_raise, ours = _ours()
     over = [] if may_raise else [n for n in range(_COUNT) if state.hard[n] > ours[n]]
     if over:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from replant.abi import x86_64 as nr
 from replant.abi.sigaction import bits, siginfo, siginfo_head
-from replant.abi.signal import SIGKILL, SIGSTOP
-from replant.errors import Blocker
+from replant.abi.signal import SIGINFO_SIZE, SIGKILL, SIGSTOP
+from replant.errors import Blocker, ImageError
 from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
@@ -60,6 +60,12 @@ def _complete(t: TaskFacts, queued: Sequence[bytes], mask: int) -> tuple[bytes, 
     return (*bare, *queued)
 
 
+def check(state: State, tid: int) -> None:
+    """The kernel reads a whole siginfo_t. :raises ImageError: one of another size."""
+    if any(len(info) != SIGINFO_SIZE for info in (*state.thread, *state.process)):
+        raise ImageError(f"a pending signal of thread {tid} is no siginfo_t", code="image-corrupt", pid=tid)
+
+
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
     """Queue them to oneself."""
     tgid = on.call(nr.getpid, why="whose thread this is")
@@ -75,5 +81,10 @@ def queues(state: State) -> set[int]:
 
 
 def same(before: State | None, after: State | None, elapsed: int) -> list[str]:
-    """Nothing: a program that runs takes its signals."""
-    return []
+    """A program that runs takes signals and is sent others; those that are still there are in order."""
+    was, now = before or State((), ()), after or State((), ())
+    return [
+        f"the signals pending for the {whose} have changed their order"
+        for whose, old, new in (("thread", was.thread, now.thread), ("process", was.process, now.process))
+        if [info for info in old if info in new] != [info for info in new if info in old]
+    ]

@@ -1,6 +1,6 @@
 """What a process does on each signal, rt_sigaction(2): handler, flags, restorer, mask.
 
-Ignoring a signal discards it where it is pending, so the queues are filled afterwards.
+Ignoring a signal discards it wherever it is pending, in the queues of all threads: so it is done before these exist.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "process"
-USES: tuple[str, ...] = ()
+USES = ("alone",)
 SPOILS = ("pending",)
 SETS = ("dispositions",)
 
