@@ -26,6 +26,7 @@ from replant.journal.layout import (
     FILE_MAGIC,
     HEAD,
     SLOT,
+    SLOTS,
     VERSION,
     sealed,
     site_number,
@@ -60,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[str], l
     """The bytes of a closed journal of several blocks, its lines, and where bytes stand that are not 0."""
     path = tmp_path_factory.mktemp("damage") / "journal"
     with Journal.create(str(path)) as journal:
-        for number in range(1500):
+        for number in range(1000):
             COUNT(journal, number, number * 3)
             if number % 50 == 0:
                 WORDS(journal, "/a/path", number, "long " * 30)
@@ -171,6 +172,22 @@ def test_hostile_texts_are_refused(tmp_path: Path):
         Reader(made_up(tmp_path / "journal", slot(number, 4, 0, b"\xff\xffab"), definition)) as reader,
     ):
         list(reader.events())
+
+
+def test_text_beyond_the_arguments_is_refused(tmp_path: Path):
+    definition, number = defined("kind", "20", "%d%s", "place")
+    with (
+        pytest.raises(Damaged, match="40 bytes of text in 32"),
+        Reader(made_up(tmp_path / "journal", slot(number, 40, 0, b"x" * 40), definition)) as reader,
+    ):
+        list(reader.events())
+
+
+def test_a_payload_with_the_key_in_it_is_no_event(tmp_path: Path):
+    definition, number = defined("kind", "20", "%s", "place")
+    payload = slot(number, 5, 0, b"false") * (SLOTS - 2)
+    with Reader(made_up(tmp_path / "journal", slot(BATCH, 0, SLOTS - 2) + payload, definition)) as reader:
+        assert [event.site.kind for event in reader.events()] == ["call"]
 
 
 @pytest.mark.parametrize("header", [{"kind": 7}, {"lane": 0}])

@@ -6,14 +6,16 @@ import os
 import struct
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replant.journal import NULL, Journal, site
+from replant.journal import NULL, Journal, lane, site, sites
 from replant.journal.events import Batch
+from replant.journal.lane import append_block
 from replant.journal.layout import BLOCK, SLOTS
 from replant.journal.reader import Reader
 from replant.journal.sites import TEXT_MAX
@@ -74,6 +76,8 @@ def test_integers_beyond_64_bits_wrap(journal, rows):
     FIVE(journal, 1 << 64, 5, 1 << 63, -1, True)
     journal.close()
     assert rows(journal.path) == [("two", (-(1 << 63), -1)), ("five", (0, 5, -(1 << 63), -1, 1))]
+    with Reader(journal.path) as reader:
+        assert len(list(reader.events())) == 3 and reader.losses() == []
 
 
 def test_text_that_no_encoding_has_keeps_its_bytes(journal, rows):
@@ -200,11 +204,66 @@ def test_threads_that_share_a_lane_lose_nothing(journal):
     assert sorted(found) == [(t, n) for t in range(4) for n in range(5000)]
 
 
+def test_one_thread_at_a_time_takes_a_block(journal, monkeypatch: pytest.MonkeyPatch):
+    both = threading.Barrier(2)
+    entered = []
+
+    def slowly(fd: int, content: bytes = b""):
+        entered.append(1)
+        try:
+            both.wait(timeout=0.2)  # the other one must not come
+        except threading.BrokenBarrierError:
+            pass
+        return append_block(fd, content)
+
+    for number in range(SLOTS - 1):
+        ONE(journal, number)
+    monkeypatch.setattr(lane, "append_block", slowly)
+    threads = [threading.Thread(target=ONE, args=(journal, -n)) for n in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert entered == [1]
+
+
+def test_an_event_that_is_overtaken_belongs_to_the_block_it_began_in(journal, rows, monkeypatch: pytest.MonkeyPatch):
+    """Between the reservation of a slot and the storing, another thread fills the block and goes on in the next."""
+
+    def late() -> int:
+        monkeypatch.setattr(sites, "now", time.monotonic_ns)
+        for number in range(SLOTS + 5):
+            TWO(journal, number, 0)
+        return time.monotonic_ns()
+
+    monkeypatch.setattr(sites, "now", late)
+    TWO(journal, -1, 0)
+    journal.close()
+    assert sorted(args for _, args in rows(journal.path)) == [(n, 0) for n in range(-1, SLOTS + 5)]
+
+
+def test_events_come_in_the_order_of_time(journal, rows, monkeypatch: pytest.MonkeyPatch):
+    start = time.monotonic_ns()
+    monkeypatch.setattr(sites, "now", iter([start + 30, start + 10, start + 20]).__next__)
+    for number in range(3):
+        TWO(journal, number, 0)
+    monkeypatch.undo()
+    journal.close()
+    assert [args[0] for _, args in rows(journal.path)] == [1, 2, 0]
+
+
+def test_a_site_may_be_defined_and_used_while_the_journal_is_read(journal):
+    with Reader(journal.path) as reader:
+        site("meanwhile", "%d")(journal, 1)
+        ONE(journal, 2)
+        assert [event.args for event in reader.events()] == [(2,)]
+
+
 def test_a_thread_may_have_a_lane_of_its_own(journal):
-    lane = journal.lane("worker")
+    own = journal.lane("worker")
 
     def write():
-        ONE(lane, 5)
+        ONE(own, 5)
 
     thread = threading.Thread(target=write)
     thread.start()

@@ -83,10 +83,14 @@ def test_the_operating_system_said_no(tmp_path: Path):
         try:
             os.open("/proc/self/no/such/file", os.O_RDONLY)
         except OSError as error:
-            raise ReplantError("a file of the image is gone", code="image-file") from error
+            try:
+                raise RuntimeError("in between") from error
+            except RuntimeError as between:
+                raise ReplantError("a file of the image is gone", code="image-file") from between
 
     lines = told(tmp_path, run)
-    assert any("which came from FileNotFoundError" in line and "ENOENT" in line for line in lines)
+    first, second = [line for line in lines if "which came from" in line]
+    assert "RuntimeError: in between" in first and "FileNotFoundError" in second and "ENOENT" in second
     assert any(line.startswith("  try: put back") for line in lines)
 
 
