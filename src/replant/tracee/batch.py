@@ -57,7 +57,7 @@ class Encoded:
         self.data_at = data_at
         self.records = bytearray(_BLANK) * len(calls)
         self.data = bytearray()
-        self.outs: list[tuple[int, int, int]] = []  # (index of the call, offset in data, size)
+        self.outs: list[tuple[int, int, int]] = []  # (index of the call, start and end in data)
 
     def returns(self, records: bytes | bytearray | memoryview) -> list[int]:
         """``ret`` of every call, `NOT_RUN` for those that did not; ``records`` as read back."""
@@ -69,15 +69,18 @@ class Encoded:
         if rets and rets[-1] == NOT_RUN:
             del rets[rets.index(NOT_RUN) :]
         answers = list(map(Answer, rets))
-        for index, start, size in self.outs:
+        data = bytes(data)
+        for index, start, end in self.outs:
             if index < len(answers):
-                answer = answers[index]
-                answer.outs = (*answer.outs, bytes(data[start : start + size]))
+                answers[index].outs = (*answers[index].outs, data[start:end])
         return answers
 
     def failure(self, records: bytes | bytearray | memoryview) -> int | None:
         """The index of the first call whose error is not in its ``ok``, None if there is none."""
-        for index, ret in enumerate(self.returns(records)):
+        rets = self.returns(records)
+        if not rets or min(rets) >= 0:
+            return None
+        for index, ret in enumerate(rets):
             if -4096 < ret < 0 and -ret not in self.calls[index].ok:
                 return index
         return None
@@ -133,7 +136,7 @@ def _place(batch: Encoded, index: int, arg: bytes | Out) -> int:
     data = batch.data
     start = len(data)
     if isinstance(arg, Out):
-        batch.outs.append((index, start, arg.size))
+        batch.outs.append((index, start, start + arg.size))
         data += arg.start
         data += bytes((start + arg.size + 7 & ~7) - len(data))
     else:

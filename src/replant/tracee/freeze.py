@@ -16,7 +16,7 @@ from replant.errors import Blocker, Refused, TaskGone
 
 from . import release
 from .seize import Changed, check_stopped, seize, stop
-from .task import FrozenTask, FrozenThread, read_status
+from .task import FrozenTask, FrozenThread, field, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class FrozenTree:
         """A process whose leader has ended: a zombie, or nothing at all, or, if others live on, a blocker."""
         try:
             self._stop_others(task)
-            state = read_status(task.pid, task.pid)[b"State"]
+            state = field(read_status(task.pid, task.pid), b"State")
         except TaskGone:
             return
         if state[:1] not in b"ZX":

@@ -11,7 +11,7 @@ from replant.abi.signal import SIGKILL, SIGSTOP
 from replant.errors import Blocker, TaskGone
 
 from . import ptrace, resume, seize, wait
-from .task import read_status
+from .task import field, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +81,6 @@ def _await_end(tid: int, leave: bool = False) -> None:
 
 def _is_own_child(pid: int) -> bool:
     try:
-        return int(read_status(pid, pid)[b"PPid"]) == os.getpid()
+        return int(field(read_status(pid, pid), b"PPid")) == os.getpid()
     except TaskGone:
         return False

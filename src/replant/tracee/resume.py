@@ -13,7 +13,7 @@ from replant.abi import x86_64 as nr
 from replant.abi.ptrace import ORIG_RAX, RAX, RIP
 
 from . import ptrace
-from .task import read_status
+from .task import field, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def hurt(thread: FrozenThread) -> bool:
     if rax != _EINTR or orig_rax not in _HURT:
         return False
     status = read_status(thread.pid, thread.tid)
-    return not (int(status[b"SigPnd"], 16) | int(status[b"ShdPnd"], 16)) & ~thread.sigmask
+    return not (int(field(status, b"SigPnd"), 16) | int(field(status, b"ShdPnd"), 16)) & ~thread.sigmask
 
 
 def heal(thread: FrozenThread) -> None:

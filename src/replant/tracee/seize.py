@@ -12,7 +12,7 @@ from replant.abi.wait import WNOHANG
 from replant.errors import Blocker, TaskGone
 
 from . import memory, ptrace, resume, vdso, wait
-from .task import FrozenThread, read_status
+from .task import FrozenThread, field, read_status
 
 _EPERM = 1
 _PATIENCE = 2.0  # seconds for a task to come to a stop
@@ -51,9 +51,9 @@ def _is_ours(thread: FrozenThread, again: bool = True) -> bool:
 def _was_ours(thread: FrozenThread, again: bool) -> bool:
     """Why a task cannot be seized: it has been already, or is dead; anything else is a blocker."""
     status = read_status(thread.pid, thread.tid)
-    if status[b"State"][:1] in b"ZX":
+    if field(status, b"State")[:1] in b"ZX":
         return False
-    tracer = int(status[b"TracerPid"])
+    tracer = int(field(status, b"TracerPid"))
     if tracer == os.getpid():
         return True  # execve in a thread: it has come with the number of the leader
     if tracer:
@@ -136,10 +136,10 @@ def _next_status(thread: FrozenThread) -> int:
 def _look(thread: FrozenThread, impatient: bool) -> None:
     """See why a task does not stop. The dead leader of living threads cannot be waited for."""
     status = read_status(thread.pid, thread.tid)
-    state = status[b"State"]
+    state = field(status, b"State")
     if state[:1] == b"Z":
         raise TaskGone(thread.tid, "it was being stopped")
-    if int(status[b"TracerPid"]) != os.getpid():
+    if int(field(status, b"TracerPid")) != os.getpid():
         raise Changed  # by an execve in a thread that we had not reached yet
     if impatient:
         raise Blocker(

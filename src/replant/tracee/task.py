@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from struct import pack_into, unpack, unpack_from
 
 from replant.abi.ptrace import ORIG_RAX, RIP
@@ -33,11 +34,11 @@ class FrozenThread:
         self.healed = bytearray()
         self.sigmask = 0
         self.rseq = (0, 0, 0)
-        self._status: dict[bytes, bytes] = {}
+        self._status = b""
 
     def load(self) -> None:
         """Read what is as it is at the stop. :raises TaskGone:"""
-        self._status = {}
+        self._status = b""
         self.healed = bytearray()
         self.registers = ptrace.getregs(self.tid)
         self.sigmask = ptrace.getsigmask(self.tid)
@@ -52,15 +53,19 @@ class FrozenThread:
         return value
 
     @property
-    def status(self) -> dict[bytes, bytes]:
-        """The lines of /proc/PID/task/TID/status, as when first asked for. :raises TaskGone:"""
+    def status(self) -> bytes:
+        """/proc/PID/task/TID/status, as when first asked for. :raises TaskGone:"""
         if not self._status:
             self._status = read_status(self.pid, self.tid)
         return self._status
 
-    def signals(self, field: bytes) -> int:
+    def field(self, name: bytes) -> bytes:
+        """A line of ``status``: ``Seccomp``, …"""
+        return field(self.status, name)
+
+    def signals(self, name: bytes) -> int:
         """A set of signals in ``status``: SigPnd, ShdPnd, SigBlk, SigIgn, SigCgt."""
-        return int(self.status[field], 16)
+        return int(field(self.status, name), 16)
 
     def _abort_sequence(self) -> None:
         area = self.rseq[0]
@@ -94,11 +99,19 @@ class FrozenTask:
         return f"FrozenTask({self.pid}{', zombie' if self.zombie else ''}, {len(self.threads)} threads)"
 
 
-def read_status(pid: int, tid: int) -> dict[bytes, bytes]:
-    """The lines of /proc/PID/task/TID/status by their first word. :raises TaskGone:"""
+def read_status(pid: int, tid: int) -> bytes:
+    """/proc/PID/task/TID/status. :raises TaskGone:"""
     try:
-        with open(f"/proc/{pid}/task/{tid}/status", "rb", buffering=0) as file:
-            lines = file.read(8192).split(b"\n")
+        fd = os.open(f"/proc/{pid}/task/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(fd, 8192)
+        finally:
+            os.close(fd)
     except (FileNotFoundError, ProcessLookupError):
         raise TaskGone(tid, "its status was read") from None
-    return {key: value.strip() for key, _, value in [line.partition(b":") for line in lines]}
+
+
+def field(status: bytes, name: bytes) -> bytes:
+    """A line of a status file, without its name."""
+    start = status.index(b"\n" + name + b":\t") + len(name) + 3
+    return status[start : status.index(b"\n", start)]

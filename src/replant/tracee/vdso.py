@@ -10,7 +10,7 @@ import ctypes
 from struct import unpack_from
 
 from replant.abi.mman import PAGE
-from replant.errors import Blocker, ReplantError
+from replant.errors import Blocker, ReplantError, TaskGone
 
 from . import blob
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _AT_SYSINFO_EHDR = 33
 _found: list[int] = []
+_last: list[int] = []
 
 
 def room() -> int:
@@ -42,8 +43,10 @@ def base(pid: int, memory: Memory) -> int:
 
     :raises Blocker: nowhere (vdso=0, a 32-bit program, or it has unmapped it).
     """
-    for address in (_from_auxv(pid), _from_maps(pid)):
-        if address and memory.read(address, 5) == b"\x7fELF\x02":
+    for look in (_from_last, _from_auxv, _from_maps):
+        address = look(pid)
+        if address and _is_there(memory, address):
+            _last[:] = [address]
             return address
     raise Blocker(
         f"process {pid} has no 64-bit vDSO",
@@ -51,6 +54,13 @@ def base(pid: int, memory: Memory) -> int:
         pid=pid,
         hint="32-bit programs, and those that unmap their vDSO, cannot be dumped",
     )
+
+
+def _is_there(memory: Memory, address: int) -> bool:
+    try:
+        return memory.read(address, PAGE) == first_page()
+    except (OSError, TaskGone):
+        return False
 
 
 def _own() -> int:
@@ -75,6 +85,11 @@ def _room(elf: int) -> int:
     if start % PAGE == 0 or start % PAGE + blob.END > PAGE:
         raise ReplantError("the vDSO of this kernel leaves no room for our code", code="no-room-in-vdso")
     return start
+
+
+def _from_last(pid: int) -> int:
+    """Processes that have been forked from one another have it at the same place."""
+    return _last[0] if _last else 0
 
 
 def _from_auxv(pid: int) -> int:

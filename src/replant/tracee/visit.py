@@ -27,7 +27,7 @@ class Visitor:
     :raises Blocker: it cannot run code of ours.
     """
 
-    __slots__ = ("_blocked", "_code", "_running", "signal", "thread")
+    __slots__ = ("_blocked", "_code", "_found", "_running", "signal", "thread")
 
     def __init__(self, thread: FrozenThread, code: int) -> None:
         refuse_strangers(thread)
@@ -36,18 +36,22 @@ class Visitor:
         self._code = code
         self._blocked = False
         self._running = False
+        self._found = bytearray()
 
     def send(self, entry: int, record: int = 0) -> None:
         """Point the thread at an entry of the blob; from here on it finds its way home alone."""
         self._set(entry, ((abi.RBX, record),))
 
-    def once(self, nr: int, args: tuple[int, ...], then: int, after_error: int) -> int:
-        """One call without a record; what it gave. The thread would go on at ``then``, or ``after_error``."""
+    def call(self, nr: int, args: tuple[int, ...], then: int, after_error: int) -> None:
+        """Start one call without a record. The thread would go on at ``then``, or at ``after_error``."""
         values = [(abi.RAX, nr), (abi.R13, self.signal), (abi.R14, then), (abi.R15, after_error)]
         self._set(blob.ONCE, (*values, *zip(_ARGUMENTS, args, strict=False)))
         self.run()
-        result: int = unpack_from("<q", ptrace.getregs(self.thread.tid), abi.RBX)[0]
-        return result
+
+    def result(self) -> int:
+        """What the call gave, once it has been waited for."""
+        value: int = unpack_from("<q", self._found, abi.RBX)[0]
+        return value
 
     def block_signals(self) -> None:
         """Keep handlers of the program from running meanwhile; SIGSTOP and SIGKILL come through."""
@@ -56,18 +60,17 @@ class Visitor:
         self._blocked = True
 
     def run(self) -> None:
-        """Let the thread run to its TRAP.
-
-        :raises TaskGone: it was killed. :raises Bug: our code faults.
-        """
+        """Let the thread run to its TRAP."""
         if not self._blocked:
             self.block_signals()
         ptrace.cont(self.thread.tid)
         self._running = True
-        self.settle()
 
     def settle(self) -> None:
-        """Wait until the thread stands at its TRAP, if it is running."""
+        """Wait until the thread stands at its TRAP, if it is running.
+
+        :raises TaskGone: it was killed. :raises Bug: our code faults.
+        """
         if self._running:
             self._await_signal() if self.signal else self._await_pause()
             self._running = False
@@ -118,7 +121,8 @@ class Visitor:
         ptrace.cont(self.thread.tid, signal)
 
     def _stands_at(self, place: int) -> bool:
-        at = unpack_from("<Q", ptrace.getregs(self.thread.tid), abi.RIP)[0] - self._code
+        self._found = ptrace.getregs(self.thread.tid)
+        at = unpack_from("<Q", self._found, abi.RIP)[0] - self._code
         if not 0 <= at < blob.END:
             raise ReplantError(
                 f"task {self.thread.tid} did not wait for us to look, and runs on",
@@ -136,7 +140,7 @@ def refuse_strangers(thread: FrozenThread) -> None:
     """
     if unpack_from("<Q", thread.registers, abi.CS)[0] != abi.USER_CS:
         raise _stranger(thread, "runs 32-bit code", "32-bit")
-    if thread.status[b"Seccomp"] != b"0":
+    if thread.field(b"Seccomp") != b"0":
         raise _stranger(thread, "is under seccomp", "seccomp")
     if ptrace.dispatches_syscalls(thread.tid):
         raise _stranger(thread, "has its system calls dispatched to itself", "syscall-user-dispatch")
