@@ -173,6 +173,12 @@ class World:
         module_of(file.kind).attach(file, fd, track, self)
         run(track)
 
+    def settle(self, file: File, fd: int) -> None:
+        """Run what a holder has to do last."""
+        track = Track("holder")
+        module_of(file.kind).settle(file, fd, track, self)
+        run(track)
+
     def again(self, kind: str, *fds: int) -> tuple[list[File], list[int]]:
         """Read, close, make."""
         files = self.read(kind, *fds)

@@ -108,6 +108,7 @@ def test_record_locks_are_kept_on_request(tmp_path: Path) -> None:
         fcntl.lockf(fd, fcntl.LOCK_SH, 0, 1 << 31)
         files, (new,) = world.again("regular", fd)
         world.attach(files[0], new)
+        world.settle(files[0], new)
         world.unchanged(files, [new])
 
 

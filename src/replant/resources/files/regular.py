@@ -85,8 +85,13 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
 
 
 def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
-    """Take the locks again, from inside."""
+    """Take the locks of the description again."""
     locks.take(_state(file).locks, fd, on)
+
+
+def settle(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+    """Take the record locks of the process again, when nothing closes a descriptor of the file any more."""
+    locks.take_of_process(_state(file).locks, fd, on)
 
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:

@@ -49,13 +49,25 @@ def _parse(f: FileFacts, line: str) -> Lock:
 
 
 def take(held: Iterable[Lock], fd: int, on: Track) -> None:
-    """Calls in a holder that take the locks again, or fail at once if somebody else has them."""
+    """Calls in a holder that take the locks of the description again, or fail at once if somebody else has them."""
     for lock in held:
         if lock.kind == "FLOCK":
             how = fcntl.LOCK_EX if lock.write else fcntl.LOCK_SH
             on.call(x86_64.flock, fd, how | fcntl.LOCK_NB, why="lock of the whole file")
-            continue
-        command = fcntl.F_SETLK if lock.kind == "POSIX" else fcntl.F_OFD_SETLK
-        length = 0 if lock.last < 0 else lock.last - lock.start + 1
-        wanted = fcntl.pack_flock(fcntl.F_WRLCK if lock.write else fcntl.F_RDLCK, lock.start, length)
-        on.call(x86_64.fcntl, fd, command, wanted, why="record lock")
+        elif lock.kind == "OFDLCK":
+            on.call(x86_64.fcntl, fd, fcntl.F_OFD_SETLK, _wanted(lock), why="record lock of the description")
+
+
+def take_of_process(held: Iterable[Lock], fd: int, on: Track) -> None:
+    """Calls that take the record locks of the process, when the descriptors of the restore are closed.
+
+    A process loses them as soon as it closes any descriptor of the file.
+    """
+    for lock in held:
+        if lock.kind == "POSIX":
+            on.call(x86_64.fcntl, fd, fcntl.F_SETLK, _wanted(lock), why="record lock of the process")
+
+
+def _wanted(lock: Lock) -> bytes:
+    length = 0 if lock.last < 0 else lock.last - lock.start + 1
+    return fcntl.pack_flock(fcntl.F_WRLCK if lock.write else fcntl.F_RDLCK, lock.start, length)
