@@ -41,7 +41,7 @@ def processes(count: int) -> Iterator[list[int]]:
     pids: list[int] = []
     try:
         for _ in range(count):
-            pids.append(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
+            pids += [os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})]
         yield pids
     finally:
         for pid in pids:

@@ -76,9 +76,9 @@ def test_the_filter_takes_the_chosen_only(layout: Layout) -> None:
     chosen.choose(some)
     assert set(iterator.plan.column("tgid", iterator.scan(4096))) == set(some)
     chosen.choose([PID_LIMIT - 1])
-    assert not iterator.scan(4096)
+    assert not iterator.scan(4096).number
     chosen.choose(None)
-    assert len(iterator.scan(4096)) // iterator.plan.size >= len(everybody) - 50
+    assert iterator.scan(4096).number >= len(everybody) - 50
 
 
 def test_kernel_memory(layout: Layout) -> None:

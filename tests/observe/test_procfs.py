@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -116,6 +117,10 @@ def test_tree_has_parents_first_and_children_of_any_thread() -> None:
     [shell] = started
     try:
         assert shell.stdout and shell.stdout.readline() == b"ready\n"
+        [child] = procfs.children(shell.pid)
+        deadline = time.monotonic() + 20
+        while procfs.stat(child).comm != "sleep":
+            assert time.monotonic() < deadline
         nodes = procfs.tree(ME)
         order = [n.pid for n in nodes]
         assert order[0] == ME and shell.pid in order
@@ -123,8 +128,8 @@ def test_tree_has_parents_first_and_children_of_any_thread() -> None:
         assert all(order.index(n.ppid) < order.index(n.pid) for n in nodes[1:])
         assert thread.native_id in procfs.threads(ME)
     finally:
-        for child in procfs.children(shell.pid):
-            os.kill(child, signal.SIGKILL)
+        for pid in procfs.children(shell.pid):
+            os.kill(pid, signal.SIGKILL)
         done.set()
         thread.join()
         shell.wait()

@@ -24,6 +24,20 @@ def each(function: Callable[..., object]) -> Decode:
     return lambda _context, *columns: map(function, *columns)
 
 
+def once(function: Callable[..., object]) -> Decode:
+    """``function`` of the values of records, called once for equal ones: for columns with few different values."""
+
+    def decode(_context: Context, *columns: Sequence[object]) -> Iterable[object]:
+        if len(columns) == 1:
+            known = {value: function(value) for value in set(columns[0])}
+            return map(known.__getitem__, columns[0])
+        values = list(zip(*columns, strict=True))
+        known = {value: function(*value) for value in set(values)}
+        return map(known.__getitem__, values)
+
+    return decode
+
+
 def key(kind: str) -> Decode:
     """An address as an opaque number: equal where the kernel object is the same one, 0 for none, else meaningless."""
 
@@ -47,7 +61,7 @@ def path(structure: str, member: str) -> Decode:
 def number(context: Context, levels: Ints, numbers: Ints) -> Iterable[int]:
     """A pid as the caller's namespace numbers it, 0 when it is outside."""
     level = context.level
-    return [n if at >= level else 0 for at, n in zip(levels, numbers, strict=True)]
+    return numbers if level == 0 else [n if at >= level else 0 for at, n in zip(levels, numbers, strict=True)]
 
 
 _NUMBERS = 4
@@ -71,10 +85,7 @@ def none_without(_context: Context, owners: Ints, values: Sequence[object]) -> I
     return [value if owner else None for owner, value in zip(owners, values, strict=True)]
 
 
-def comm(_context: Context, raw: Sequence[bytes]) -> Iterable[str]:
-    """The command name, 15 bytes and a NUL."""
-    return [name.partition(b"\0")[0].decode("utf-8", "surrogateescape") for name in raw]
-
+comm = once(lambda raw: raw.partition(b"\0")[0].decode("utf-8", "surrogateescape"))
 
 _STATES = "RSDTtXZPI"
 _REPORT = 0x7F
@@ -90,7 +101,7 @@ def _state(state: int, exit_state: int) -> str:
     return _STATES[reported.bit_length()]
 
 
-state = each(_state)
+state = once(_state)
 
 
 _STOPPED_OR_EXITING = 1 | 4
@@ -101,7 +112,7 @@ def _exit_code(own: int, pid: int, tgid: int, sighand: int, flags: int, group: i
     return group if pid == tgid and sighand and flags & _STOPPED_OR_EXITING else own
 
 
-exit_code = each(_exit_code)
+exit_code = once(_exit_code)
 
 
 def _groups(count: int, raw: bytes) -> object:
@@ -110,7 +121,7 @@ def _groups(count: int, raw: bytes) -> object:
     return unpack_from(f"={count}I", raw)
 
 
-groups = each(_groups)
+groups = once(_groups)
 
 
 def bit(number: int) -> Decode:
@@ -131,22 +142,15 @@ def _tty(tty: int, major: int, first: int, index: int) -> int:
     return (minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12
 
 
-tty = each(_tty)
+tty = once(_tty)
 
 
-def device(_context: Context, numbers: Ints) -> Iterable[tuple[int, int]]:
-    """The kernel's dev_t as (major, minor); there are few."""
-    known = {number: (number >> 20, number & 0xFFFFF) for number in set(numbers)}
-    return map(known.__getitem__, numbers)
-
+device = once(lambda number: (number >> 20, number & 0xFFFFF))
 
 _LIMIT = Struct("=QQ")
 
 
-def limits(_context: Context, tables: Sequence[bytes]) -> Iterable[object]:
-    """16 pairs; most processes have the same."""
-    known = {table: tuple(_LIMIT.iter_unpack(table)) for table in set(tables)}
-    return map(known.__getitem__, tables)
+limits = once(lambda raw: tuple(_LIMIT.iter_unpack(raw)))
 
 
 def _auxv(raw: bytes) -> object:
@@ -163,17 +167,13 @@ SIG_DFL, SIG_IGN = 0, 1
 
 
 def handled(ignored: bool) -> Decode:
-    """Signals ignored, or caught, as a mask; equal tables are looked at once."""
+    """Signals ignored, or caught, as a mask."""
 
     def mask(raw: bytes) -> int:
         handlers = [handler for (handler,) in _HANDLER.iter_unpack(raw)]
         return sum(1 << i for i, h in enumerate(handlers) if (h == SIG_IGN if ignored else h > SIG_IGN))
 
-    def decode(_context: Context, tables: Sequence[bytes]) -> Iterable[int]:
-        known: dict[bytes, int] = {table: mask(table) for table in set(tables)}
-        return map(known.__getitem__, tables)
-
-    return decode
+    return once(mask)
 
 
 def tracer(context: Context, traced: Ints, levels: Ints, pids: Ints) -> Iterable[int]:
@@ -254,20 +254,18 @@ _PLAIN = frozenset(
 )
 
 
-def stat_device(_context: Context, magics: Ints, numbers: Ints) -> Iterable[object]:
-    """The device as stat(2) shows it; MISSING where a file system is free to show another."""
-    known = {number: (number >> 20, number & 0xFFFFF) for number in set(numbers)}
-    return [known[n] if magic in _PLAIN else MISSING for magic, n in zip(magics, numbers, strict=True)]
+# the device as stat(2) shows it; MISSING where a file system is free to show another
+stat_device = once(lambda magic, number: (number >> 20, number & 0xFFFFF) if magic in _PLAIN else MISSING)
 
 
-def stat_mode(_context: Context, magics: Ints, modes: Ints) -> Iterable[object]:
-    """The mode as stat(2) shows it; of a pidfd without the type that its inode has (anon_inode_getattr)."""
-    return [
-        (mode & 0o7777 if magic == _PIDFS else mode) if magic in _PLAIN else MISSING
-        for magic, mode in zip(magics, modes, strict=True)
-    ]
+def _stat_mode(magic: int, mode: int) -> object:
+    # of a pidfd without the type that its inode has (anon_inode_getattr)
+    if magic not in _PLAIN:
+        return MISSING
+    return mode & 0o7777 if magic == _PIDFS else mode
 
 
+stat_mode = once(_stat_mode)
 _S_IFSOCK = 0o140000
 of_socket = each(lambda mode, value: value if mode & 0o170000 == _S_IFSOCK else 0)
 either = each(lambda a, b: bool(a or b))

@@ -31,13 +31,19 @@ class Task(Record):
     pid: int = field("thread id; of a leader: process id", f"0? task->pid | {_OWN}[L].nr", "stat.pid", thread=True)
     tgid: int = field("process id", f"0? task->tgid | {_PID}[1]->numbers[L].nr", "status.tgid")
     ppid: int = field(
-        "parent, 0 if outside", (f"{_PARENT}->level", f"{_PARENT}->numbers[L].nr"), "stat.ppid", decode.number
+        "parent, 0 if outside",
+        (f"0? =0 | {_PARENT}->level", f"0? task->real_parent->tgid | {_PARENT}->numbers[L].nr"),
+        "stat.ppid",
+        decode.number,
     )
     pgid: int = field(
-        "group, 0 if outside", (f"{_PID}[2]->level", f"{_PID}[2]->numbers[L].nr"), "stat.pgrp", decode.number
+        "group, 0 if outside", (f"0? =0 | {_PID}[2]->level", f"{_PID}[2]->numbers[L].nr"), "stat.pgrp", decode.number
     )
     sid: int = field(
-        "session, 0 if outside", (f"{_PID}[3]->level", f"{_PID}[3]->numbers[L].nr"), "stat.session", decode.number
+        "session, 0 if outside",
+        (f"0? =0 | {_PID}[3]->level", f"{_PID}[3]->numbers[L].nr"),
+        "stat.session",
+        decode.number,
     )
     ns_pid: tuple[int, ...] | Missing = field(
         "numbers from the caller's pid namespace inwards",

@@ -122,7 +122,7 @@ class Observer:
         if forbidden:
             rows = [row for row, pid in zip(rows, owners, strict=True) if pid not in forbidden]
         # mappings and files are of those who have any: only tasks tell who is gone
-        vanished = len(set(chosen) - set(owners)) if chosen is not None and facts is Task else 0
+        vanished = len(set(chosen).difference(owners)) if chosen is not None and facts is Task else 0
         return Seen(rows, vanished, len(forbidden | self._procfs.denied), self.source)
 
     def _look_bpf(
@@ -157,6 +157,8 @@ class Observer:
 
     def _among(self, pids: Sequence[int]) -> dict[int, int]:
         assert self._bpf
+        if self._bpf.level == 0:
+            return dict(zip(pids, pids, strict=True))
         numbers = {place.pid: place.tgid for place in self._bpf.places()}
         # a number that is nobody's: the process has ended, and is counted as such
         return {pid: numbers.get(pid, 0) for pid in pids}

@@ -16,7 +16,7 @@ from ...abi import bpf
 from . import calls
 from .asm import R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Code
 from .layout import Layout
-from .plan import Plan
+from .plan import Plan, Records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,14 +93,14 @@ class Iterator:
         self.capacity = 0
         self.path_bytes = _TEXTS + PATH_MAX + (1 << 18 if kind.paths else 0)
 
-    def scan(self, expected: int, pid: int = 0, tid: int = 0) -> bytes:
-        """All records, one after the other; ``expected`` is a guess of their number."""
+    def scan(self, expected: int, pid: int = 0, tid: int = 0) -> Records:
+        """All records; ``expected`` is a guess of their number."""
         if expected > self.capacity:
             self._load(expected)
         while True:
             found, paths = self._run(pid, tid)
             if found <= self.capacity and paths <= self.path_bytes - PATH_MAX:
-                return self.sink.view[HEADER : HEADER + found * self.plan.size]
+                return Records(self.sink.view, HEADER, found)
             self.path_bytes = max(self.path_bytes, paths * 2)
             self._load(max(self.capacity, found + found // 4))
 

@@ -8,6 +8,7 @@ A chain reads like the C expression it stands for, from one of the iterator's ob
     task->cred->group_info->gid:128s      read as another type of the struct module than the declared one
     task->rseq | task->rseq'.usrptr       the first of these that the running kernel has
     0? task->pid | ...                    the first where the caller is in the initial pid namespace
+    =0                                    a constant
 
 Fields of a structure that are close to each other are copied together: a call of the helper costs as much as 200 bytes.
 What is copied stays raw in the record, pointers included (they lead to the next structures), and aligned as it was,
@@ -25,6 +26,7 @@ from .layout import Layout, Place
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from mmap import mmap
 
 GAP = 192
 _MASK = (1 << 64) - 1
@@ -44,6 +46,14 @@ class Leaf(Record):
     offset: int
     code: str
     shift: tuple[int, int]
+
+
+class Records(Record):
+    """Where ``number`` records are, one after the other: in the sink itself, so only until the next scan."""
+
+    memory: mmap
+    first: int
+    number: int
 
 
 class Node:
@@ -79,6 +89,7 @@ class Plan:
         self.roots: dict[str, tuple[str, int]] = {}
         self.keys: dict[tuple[int, int, int, object], int] = {}
         self.columns: dict[str, Leaf] = {}
+        self.constants: dict[str, int] = {}
         self.first = 0
         for name, code in before.items():
             self.columns[name] = Leaf(-1, self.first, code, (0, 0))
@@ -89,13 +100,16 @@ class Plan:
 
     def add(self, name: str, chain: str) -> bool:
         """Adds a column; False when the running kernel has none of the alternatives."""
-        if name in self.columns:
+        if name in self.columns or name in self.constants:
             return True
         for alternative in chain.split(" | "):
             if alternative.startswith("0? "):
                 if self.level:
                     continue
                 alternative = alternative[3:]
+            if alternative.startswith("="):
+                self.constants[name] = int(alternative[1:])
+                return True
             try:
                 self.columns[name] = self._walk(alternative)
             except Absent:
@@ -142,15 +156,20 @@ class Plan:
         """Where in the record a value is."""
         return leaf.offset if leaf.node < 0 else self.nodes[leaf.node].position(leaf.offset)
 
-    def column(self, name: str, records: bytes) -> Sequence[int]:
+    def column(self, name: str, records: Records) -> Sequence[int]:
         """One column of the records, as a list: strided slices leave no work to Python but for bytes and bit fields."""
+        if name in self.constants:
+            return [self.constants[name]] * records.number
         leaf = self.columns[name]
         at, code = self.position(leaf), leaf.code
         if code[-1] == "s":
             size = int(code[:-1])
-            return [records[i : i + size] for i in range(at, len(records), self.size)]  # type: ignore[misc]
+            first, memory = records.first + at, records.memory
+            places = range(first, first + records.number * self.size, self.size)
+            return [memory[i : i + size] for i in places]  # type: ignore[misc]
         width = _SIZES[code]
-        view: memoryview[int] = memoryview(records).cast(code)  # type: ignore[call-overload]
+        whole = memoryview(records.memory)[records.first : records.first + records.number * self.size]
+        view: memoryview[int] = whole.cast(code)  # type: ignore[call-overload]
         values = view[at // width :: self.size // width].tolist()
         left, right = leaf.shift
         return [(value << left & _MASK) >> right for value in values] if right else values

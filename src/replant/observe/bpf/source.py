@@ -13,6 +13,7 @@ from . import cache
 from .context import Context
 from .iterate import CWD, EXE, FILE, ROOT, TASK, VMA, Filter, Iterator, Kind
 from .memory import KernelMemory
+from .plan import Records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,21 +103,23 @@ class BpfSource:
             kind = _KINDS[facts]
             paths = [_PATHS[name] for name in names if name in _PATHS] if facts is Task else kind.paths
             kind = Kind(kind.name, kind.structures, paths, leaders=leaders)
-            # the level is also what a chain may index by
-            columns = {"level": _LEVEL, **(more or {})} if facts is Task else dict(more or {})
-            columns.update({chain: chain for name in names for chain in fields_of(facts)[name].kernel})
+            chains = [chain for name in names for chain in fields_of(facts)[name].kernel]
+            # what a chain indexes by comes first
+            columns = {"level": _LEVEL} if any("{level}" in chain for chain in chains) else {}
+            columns.update(more or {})
+            columns.update({chain: chain for chain in chains})
             self._iterators[key] = Iterator(kind, columns, self.layout, self.chosen, self.level)
         return self._iterators[key]
 
-    def _scan(self, iterator: Iterator, expected: int, pid: int = 0) -> bytes:
+    def _scan(self, iterator: Iterator, expected: int, pid: int = 0) -> Records:
         records = iterator.scan(expected, pid=pid)
         if iterator.kind.paths:
             self.context.read_texts(iterator.texts())
         return records
 
-    def _values(self, field: Field, iterator: Iterator, records: bytes) -> Sequence[object]:
+    def _values(self, field: Field, iterator: Iterator, records: Records) -> Sequence[object]:
         if not field.kernel or any(chain in iterator.absent for chain in field.kernel):
-            return [MISSING] * (len(records) // iterator.plan.size)
+            return [MISSING] * records.number
         columns = [iterator.plan.column(chain, records) for chain in field.kernel]
         if field.decode:
             return list(field.decode(self.context, *columns))
