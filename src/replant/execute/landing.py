@@ -15,7 +15,7 @@ from replant.tracee import ptrace, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from replant.execute.arena import Arena
     from replant.model.tree import Task
@@ -73,12 +73,3 @@ def release(tasks: Sequence[Task], stop: bool) -> None:
     for task in tasks:
         for tid in reversed(task.threads):
             ptrace.detach(tid)
-
-
-def kill(tids: Iterable[int]) -> None:
-    """End everything that was made; whoever is gone already is passed over."""
-    for tid in tids:
-        try:
-            os.kill(tid, 9)
-        except ProcessLookupError:
-            continue

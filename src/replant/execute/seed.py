@@ -1,6 +1,6 @@
 """The seed: the smallest process there can be, from which the root of a restored tree is cloned.
 
-It is an ELF file of 129 bytes in a memfd, started with the descriptors that the restorer has opened for the tree. It
+It is an ELF file of 134 bytes in a memfd, started with the descriptors that the restorer has opened for the tree. It
 is seized at once, and stripped: nothing is left in its address space but the arena and the vDSO, parked aside.
 """
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _BASE = 0x400000
 _SYSCALL = 5  # offset of the instruction in _CODE
-_CODE = b"\xb8\x22\x00\x00\x00\x0f\x05\xeb\xf7"  # again: mov $__NR_pause, %eax; syscall; jmp again
+# read(0, rsp, 1), then _exit: standard input is a pipe that ends when the restorer dies, before or after it has seized us
+_CODE = b"\x48\x89\xe6\xff\xc2\x0f\x05" b"\xb8\x3c\x00\x00\x00\x0f\x05"
 _SIGNALS = [*range(1, 32), *range(34, 65)]  # an interpreter ignores SIGPIPE and SIGXFSZ, which exec would keep
 SEED_RANGE = (_BASE, _BASE + mman.PAGE)
 OPTIONS = ptrace.O_EXITKILL | ptrace.O_TRACESYSGOOD
@@ -100,8 +101,10 @@ def inject(tid: int, instruction: int, nr: int, *args: int) -> int:
 
 def _spawn() -> int:
     fd = _image()
+    reading, _ = os.pipe2(os.O_CLOEXEC)  # the writing end stays open, unused, as long as we live
+    stdin = [(os.POSIX_SPAWN_DUP2, reading, 0)]
     try:
-        return os.posix_spawn(f"/proc/self/fd/{fd}", ["replant"], {}, setsigdef=_SIGNALS)
+        return os.posix_spawn(f"/proc/self/fd/{fd}", ["replant"], {}, file_actions=stdin, setsigdef=_SIGNALS)
     except OSError as e:
         raise ReplantError(
             f"the seed process cannot be started: {e.strerror}",

@@ -81,6 +81,18 @@ class Stubs:
         os.kill(tid, 9)
         self.settle()
 
+    def abandon(self) -> None:
+        """Kill everything that was made, newborns that nobody has seen yet included, and wait until all of it is dead."""
+        for tid in self.alive:
+            _kill(tid)
+        while True:
+            try:
+                tid, status = os.waitpid(-1, _WALL)
+            except ChildProcessError:
+                return
+            if os.WIFSTOPPED(status):
+                _kill(tid)
+
     def poll(self) -> None:
         """Handle what has happened, without waiting."""
         while self._event(os.WNOHANG):
@@ -141,3 +153,10 @@ class Stubs:
             pid=tid,
             hint="was it killed from outside, or is memory short?",
         )
+
+
+def _kill(tid: int) -> None:
+    try:
+        os.kill(tid, 9)
+    except ProcessLookupError:
+        pass  # it has died before

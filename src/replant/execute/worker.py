@@ -56,21 +56,29 @@ def run(work: Callable[[], Answer]) -> Answer:
 
 
 def _child(parent: int, writing: int, work: Callable[[], Answer]) -> None:
-    libc.syscall(x86_64.prctl, _PR_SET_PDEATHSIG, _SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was told
-        os._exit(1)
     try:
-        answer = work()
+        libc.syscall(x86_64.prctl, _PR_SET_PDEATHSIG, _SIGKILL)
+        if os.getppid() == parent:  # else it died before the kernel was told
+            _tell(writing, _answer(work))
+    finally:
+        os._exit(0)
+
+
+def _answer(work: Callable[[], Answer]) -> Answer:
+    try:
+        return work()
     except ReplantError as e:
-        answer = {**e.as_dict(), "exit_code": e.exit_code}
+        return {**e.as_dict(), "exit_code": e.exit_code}
     except BaseException:
         import traceback
 
-        answer = {"error": traceback.format_exc(), "code": "bug", "exit_code": Bug.exit_code}
+        return {"error": traceback.format_exc(), "code": "bug", "exit_code": Bug.exit_code}
+
+
+def _tell(writing: int, answer: Answer) -> None:
     data = memoryview(marshal.dumps(answer))
     while data:
         data = data[os.write(writing, data) :]
-    os._exit(0)
 
 
 def _read(fd: int) -> bytes:

@@ -166,7 +166,7 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, o
         worker.commit()
         landing.release(alive(model), stop)
     except BaseException:
-        landing.kill(stubs.alive)
+        stubs.abandon()
         restorer.undo()
         raise
     return {}
