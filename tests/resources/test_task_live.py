@@ -1,0 +1,53 @@
+"""All attributes of tasks in one real process, replanted twice: checked by itself, by procfs and by diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from live.compile import compiled
+from live.program import Program, tree
+from live.roundtrip import Mode, every_mode, roundtrip
+
+HERE = Path(__file__).parent
+
+STATUS = (
+    *("Name", "Umask", "Uid", "Gid", "Groups", "Threads", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"),
+    *("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Cpus_allowed", "THP_enabled"),
+)
+FILES = ("limits", "timers", "oom_score_adj", "cmdline", "environ", "auxv", "coredump_filter", "personality")
+
+
+def seen(pid: int) -> dict[str, bytes | str]:
+    """What others see of a process and of its threads, by name."""
+    process = Path(f"/proc/{pid}")
+    found: dict[str, bytes | str] = {name: (process / name).read_bytes() for name in FILES}
+    found["owner"] = str((process / "fd").stat().st_uid)
+    for thread in sorted((process / "task").iterdir()):
+        lines = (thread / "status").read_text().splitlines()
+        found |= {f"{thread.name} {line.partition(':')[0]}": line for line in lines if line.startswith(STATUS)}
+        stat = (thread / "stat").read_text().rpartition(")")[2].split()
+        # priority, nice, start of code … stack, exit signal, policy, bounds of data … environment
+        found[f"{thread.name} stat"] = " ".join(stat[i] for i in (15, 16, 23, 24, 25, 35, 37, 38, *range(42, 49)))
+    return found
+
+
+@pytest.mark.isolated
+@every_mode
+def test_all_attributes(mode: Mode, tmp_path: Path) -> None:
+    folder = tmp_path / "program"
+    folder.mkdir()
+    with Program.start([str(compiled(HERE / "attributes.c", folder))], folder) as program:
+        program.until_ready()
+        program.ask()
+        (child,) = set(tree(program.root)) - {program.root}
+        before = seen(child)
+
+        def check() -> None:
+            after = seen(child)
+            assert {name: (before.get(name), after[name]) for name in after if before.get(name) != after[name]} == {}
+            assert before.keys() == after.keys()
+            program.ask()
+
+        roundtrip(program, check, mode)
