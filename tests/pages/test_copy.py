@@ -67,6 +67,18 @@ def test_what_is_copied_is_what_the_process_sees(target: Target, store: PageWrit
     assert_saved(target, store, runs)
 
 
+def test_several_threads_copy_what_one_does(target: Target, store: PageWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "WORTH_THREADS", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(3))
+    vmas = fragmented(target)
+    assert_saved(target, store, copy(target.pid, scan(target.pid, vmas), store))
+    full = os.open("/dev/full", os.O_RDWR)
+    with pytest.raises(ReplantError) as e:
+        copy(target.pid, scan(target.pid, vmas), PageWriter(full))
+    assert e.value.code == "no-space"
+    os.close(full)
+
+
 def test_small_amounts_are_not_worth_a_visit(target: Target, store: PageWriter) -> None:
     vma = target.map(10)
     target.fill(vma.start, 10 * PAGE, 1)
