@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from replant.journal import Journal, Lane, forked, site
-from replant.journal.layout import BLOCK, SLOTS
+from replant.journal import Journal, Lane, blocks, forked, site
+from replant.journal.layout import BLOCK, EVENTS, SLOT, SLOTS
 from replant.journal.reader import Reader
 
 COUNT = site("count", "%d after %d")
@@ -236,3 +236,38 @@ def test_a_child_made_without_python_can_say_so(journal, rows):
     journal.close()
     with Reader(journal.path) as reader:
         assert len({e.lane.number for e in reader.events(lambda s: s.kind == "count")}) == 2
+
+
+def test_a_copy_that_was_torn_is_taken_again(journal, monkeypatch: pytest.MonkeyPatch):
+    """A reader's copy has what was last stored, the key, but not yet what was stored before it."""
+    COUNT(journal, 7, 6)
+    copies = []
+
+    def torn(fd: int, block: blocks.Block) -> bytes:
+        data = bytearray(content(fd, block))
+        if not copies and block.kind == EVENTS:
+            copies.append(data)
+            data[SLOT + 8 : 2 * SLOT - 8] = bytes(SLOT - 16)
+        return bytes(data)
+
+    content = blocks.content
+    with Reader(journal.path) as reader:
+        monkeypatch.setattr(blocks, "content", torn)
+        assert [e.args for e in reader.events()] == [(7, 6)]
+
+
+def test_a_block_that_is_written_over_while_it_is_read_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    journal = Journal.create(str(tmp_path / "journal"), ring=BLOCK)
+    COUNT(journal, 7, 6)
+
+    def overtaken(fd: int, block: blocks.Block) -> bytes:
+        data = content(fd, block)
+        for number in range(SLOTS):
+            COUNT(journal, number, number - 1)
+        return data
+
+    content = blocks.content
+    with Reader(journal.path) as reader:
+        monkeypatch.setattr(blocks, "content", overtaken)
+        assert list(reader.events()) == []
+    journal.close()
