@@ -13,8 +13,9 @@ from types import ModuleType, TracebackType
 from execute import run, value
 
 from replant.abi.call import Slot, Track
+from replant.image.codec import decode, encode
 from replant.model.frozen import Frozen
-from replant.model.tree import Extent, File
+from replant.model.tree import Extent, FdTable, File, Mm, Model, Task
 
 SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
 
@@ -147,6 +148,7 @@ class World:
 
     def make(self, files: Sequence[File]) -> list[int]:
         """The descriptors made again, with status flags and offset, as the caller of a kind puts them on."""
+        files = self.from_image(files)
         module = module_of(files[0].kind)
         for file in files:
             if hasattr(module, "check"):
@@ -166,6 +168,14 @@ class World:
             if getattr(module, "SEEKABLE", True) and not file.flags & os.O_PATH:
                 os.lseek(fd, file.pos, os.SEEK_SET)
         return [made[file.number] for file in files]
+
+    def from_image(self, files: Sequence[File]) -> list[File]:
+        """What an image gives back of these files: the same."""
+        root = Task(1, 0, 1, 1, "R", 0, 17, False, 0, "root", (1,), 0, -1, 0)
+        tree = Model(1, 0, (root,), (Mm(1, ()),), (FdTable(1, ()),), tuple(files), ())
+        kept = decode(*encode(tree), lambda family, kind: module_of(kind).State)
+        assert kept.files == tuple(files)
+        return list(kept.files)
 
     def attach(self, file: File, fd: int) -> None:
         """Run what a holder has to do."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from replant.model.tree import File
     from replant.resources.protocol import DumpSide, FileFacts, RestoreSide
     from replant.resources.shared.unix_diag import Diag
-    from replant.resources.shared.unix_queue import Message
 
 VERSION = 1
 SEEKABLE = False
@@ -60,7 +59,7 @@ class State(Frozen):
     credentials: tuple[int, int, int]
     buffers: sockopt.Buffers
     options: tuple[sockopt.Option, ...]
-    queue: tuple[Message, ...]
+    queue: tuple[unix_queue.Message, ...]
 
 
 def claims(f: FileFacts) -> bool:
