@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from .bpf.context import Context
-    from .field import Decode, Missing
+    from .field import Decode
 
     Ints = Sequence[int]
 
@@ -48,14 +48,10 @@ def key(kind: str) -> Decode:
     return decode
 
 
-def path(structure: str, member: str) -> Decode:
-    """The text of a struct path inside the structure whose address is the column; ``None`` where there is none."""
-
-    def decode(context: Context, addresses: Ints) -> Iterable[str | Missing | None]:
-        texts, offset = context.texts, context.layout.places[structure, member].offset
-        return [texts.get(address + offset, MISSING) if address else None for address in addresses]
-
-    return decode
+def path(context: Context, mounts: Ints, dentries: Ints) -> Iterable[object]:
+    """The text of a struct path; ``None`` where there is none."""
+    texts = context.texts
+    return [texts.get(pair, MISSING) if pair[1] else None for pair in zip(mounts, dentries, strict=True)]
 
 
 def number(context: Context, levels: Ints, numbers: Ints) -> Iterable[int]:
@@ -209,20 +205,19 @@ def vm_flags(context: Context, words: Ints) -> Iterable[object]:
     return map(known.__getitem__, words)
 
 
-def vma_name(context: Context, *columns: Ints) -> Iterable[object]:
+def vma_name(context: Context, mounts: Ints, dentries: Ints, *columns: Ints) -> Iterable[object]:
     """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing."""
-    texts, offset = context.texts, context.layout.places["file", "f_path"].offset
-    special, names = context.special_ops, context.names
-    found: list[object] = []
-    for file, ops, data, start, end, brk, start_brk, stack in zip(*columns, strict=True):
-        if file:
-            found.append(texts.get(file + offset, MISSING))
-        elif ops and ops == special:
-            found.append(names(data))
+    found = list(path(context, mounts, dentries))
+    special = context.special_ops
+    for at, (ops, data, start, end, brk, start_brk, stack) in enumerate(zip(*columns, strict=True)):
+        if found[at] is not None:
+            continue
+        if ops and ops == special:
+            found[at] = context.names(data)
         elif start < brk and end > start_brk:
-            found.append("[heap]")
+            found[at] = "[heap]"
         else:
-            found.append("[stack]" if start <= stack <= end else "")
+            found[at] = "[stack]" if start <= stack <= end else ""
     return found
 
 

@@ -90,12 +90,14 @@ class Task(Record):
         ("task->signal->tty", f"{_TTY}driver->major", f"{_TTY}driver->minor_start", f"{_TTY}index"),
         "stat.tty_nr", decode.tty,
     )  # fmt: skip
-    exe: str | Missing | None = field("executable", "task->mm->exe_file", "exe", decode.path("file", "f_path"))
+    exe: str | Missing | None = field(
+        "executable", ("task->mm->exe_file->f_path.mnt", "task->mm->exe_file->f_path.dentry"), "exe", decode.path
+    )
     cwd: str | Missing | None = field(
-        "current directory", "task->fs", "cwd", decode.path("fs_struct", "pwd"), thread=True
+        "current directory", ("task->fs->pwd.mnt", "task->fs->pwd.dentry"), "cwd", decode.path, thread=True
     )
     root: str | Missing | None = field(
-        "root directory", "task->fs", "root", decode.path("fs_struct", "root"), thread=True
+        "root directory", ("task->fs->root.mnt", "task->fs->root.dentry"), "root", decode.path, thread=True
     )
     umask: int | Missing | None = field(
         "umask", ("task->fs", "task->fs->umask"), "status.umask", decode.none_without, thread=True
@@ -276,7 +278,8 @@ class Vma(Record):
     path: str | Missing = field(
         "file, or the kernel's name in brackets, or empty",
         (
-            *("vma->vm_file", "vma->vm_ops", "vma->vm_private_data", "vma->vm_start", "vma->vm_end"),
+            *("vma->vm_file->f_path.mnt", "vma->vm_file->f_path.dentry"),
+            *("vma->vm_ops", "vma->vm_private_data", "vma->vm_start", "vma->vm_end"),
             *("vma->vm_mm->brk", "vma->vm_mm->start_brk", "vma->vm_mm->start_stack"),
         ),
         "path", decode.vma_name,
@@ -291,7 +294,9 @@ class File(Record):
 
     pid: int = field("process id", f"0? task->tgid | {_PID}[1]->numbers[L].nr", "pid")
     fd: int = field("descriptor", "number", "number")
-    target: str | Missing = field("what the link in procfs reads", "address", "target", decode.path("file", "f_path"))
+    target: str | Missing = field(
+        "what the link in procfs reads", ("file->f_path.mnt", "file->f_path.dentry"), "target", decode.path
+    )
     pos: int = field("offset", "file->f_pos", "info.pos", unit="bytes")
     flags: int = field(
         "open(2) flags with O_CLOEXEC",

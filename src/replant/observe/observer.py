@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeVar
 
+    from .bpf.queues import Queues
     from .bpf.source import BpfSource
 
     F = TypeVar("F", Task, Vma, File)
@@ -85,6 +86,15 @@ class Observer:
     ) -> list[F]:
         seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
         return list(map(facts._make, seen.records))
+
+    def queues(self, pids: Sequence[int]) -> Queues | None:
+        """What waits in epoll sets, unix sockets and for signals, of those the caller may ptrace; only BPF can tell."""
+        if self._bpf is None:
+            return None
+        from .bpf.queues import Queues
+
+        forbidden = hidden(pids)
+        return Queues(self._bpf, {pid: n for pid, n in self._among(pids).items() if n and pid not in forbidden})
 
     def look(
         self,

@@ -24,17 +24,13 @@ class Context:
     def __init__(self, layout: Layout, level: int) -> None:
         self.layout = layout
         self.level = level
-        self.texts: dict[int, str] = {}
+        self.texts: dict[tuple[int, int], str] = {}
         self.special_ops = 0
         self.possible_cpus = _possible_cpus()
         self.memory: KernelMemory | None = None
         self._words = {bit: word for bit, word in enumerate(_WORDS) if word}
         self._keys: dict[str, dict[int, int]] = {}
         self._names: dict[int, str] = {}
-
-    def read_texts(self, raw: dict[int, bytes]) -> None:
-        """Takes over the paths of a scan."""
-        self.texts.update({at: text.decode("utf-8", "surrogateescape") for at, text in raw.items()})
 
     def forget(self) -> None:
         """Begins another observation: what was at an address may be another object by now."""

@@ -45,7 +45,9 @@ timerqueue_node: u64 expires
 cpu_itimer: u64 expires, u64 incr
 hlist_head: void *first
 sighand_struct: k_sigaction action[]
-sigpending: struct8 signal
+sigpending: list_head list, struct8 signal
+list_head: list_head *next
+sigqueue: list_head list, siginfo48 info
 rlimit: u64 rlim_cur
 tty_struct: tty_driver *driver, s32 index
 tty_driver: s32 major, s32 minor_start
@@ -80,7 +82,19 @@ percpu_counter: s64 count
 file: s64 f_pos, u32 f_flags, u32 f_mode, inode *f_inode, path f_path, file_operations *f_op, socket *private_data
 file_operations: void *show_fdinfo
 socket: sock *sk, s16 type
-sock: sock_common __sk_common, u16 sk_protocol, u16 sk_type, s32 sk_rcvbuf, s32 sk_sndbuf, u32 sk_ino
+sock: sock_common __sk_common, u16 sk_protocol, u16 sk_type, s32 sk_rcvbuf, s32 sk_sndbuf,
+    u32 sk_ino, sk_buff_head sk_receive_queue
+sk_buff_head: sk_buff *next, u32 qlen
+sk_buff: sk_buff *next, u32 len, char cb[48]
+unix_skb_parms: scm_fp_list *fp
+scm_fp_list: s16 count, file *fp[]
+eventpoll: rb_root_cached rbr
+rb_root_cached: rb_root rb_root
+rb_root: rb_node *rb_node
+rb_node: rb_node *rb_left, rb_node *rb_right
+epitem: rb_node rbn, epoll_filefd ffd, epoll_event event
+epoll_filefd: file *file, s32 fd
+epoll_event: u32 events, u64 data
 inet_connection_sock: inet_sock icsk_inet
 inet_sock: sock sk
 tcp_sock: inet_connection_sock inet_conn, u32 write_seq, u32 rcv_nxt, u32 snd_una

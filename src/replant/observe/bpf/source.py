@@ -11,8 +11,9 @@ from ..field import MISSING, fields_of
 from ..record import Record
 from . import cache
 from .context import Context
-from .iterate import CWD, EXE, FILE, ROOT, TASK, VMA, Filter, Iterator, Kind
+from .iterate import FILE, TASK, VMA, Filter, Iterator, Kind
 from .memory import KernelMemory
+from .paths import CWD, EXE, ROOT
 from .plan import Records
 
 TYPE_CHECKING = False
@@ -114,7 +115,7 @@ class BpfSource:
     def _scan(self, iterator: Iterator, expected: int, pid: int = 0) -> Records:
         records = iterator.scan(expected, pid=pid)
         if iterator.kind.paths:
-            self.context.read_texts(iterator.texts())
+            self.context.texts.update(iterator.texts())
         return records
 
     def _values(self, field: Field, iterator: Iterator, records: Records) -> Sequence[object]:
