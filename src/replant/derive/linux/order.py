@@ -34,6 +34,7 @@ class _Tracker:
         self.kids: dict[int, set[int]] = {}
         self.reapers: set[int] = set()
         self.init = outside.pid
+        self.outer = {outside.pgid, *outside.groups}
 
     def note(self, i: int, op: Op) -> list[int]:
         """Record operation ``i``; :return: what it depends on."""
@@ -69,7 +70,8 @@ class _Tracker:
             return [("is", actor)], [*writes, ("reaps", actor)]
         if name == "exit":
             return self._died(actor, writes)
-        return [("ended", arguments[0]), ("parent", arguments[0])], [*writes, ("is", arguments[0])]
+        gone = arguments[0]
+        return [("ended", gone), ("parent", gone)], [*writes, ("is", gone), *self._left(gone)]
 
     def _born(self, actor: int, pid: int, *, sibling: bool) -> list[Fact]:
         parent = self.parent[actor] if sibling else actor
@@ -79,15 +81,22 @@ class _Tracker:
         return [("is", actor), ("group", self.group[actor])] + ([("parent", actor)] if sibling else [])
 
     def _moved(self, actor: int, pid: int, pgid: int, writes: list[Fact]) -> tuple[list[Fact], list[Fact]]:
-        """A join reads that the group is there; leaving may end the group left, so it comes after all joins to it."""
+        """A join reads that the group is there. Leaving may end it, unless its leader stays: that one leaves last."""
         left = self.group[pid]
+        if pid != actor:
+            writes.append(("does", pid))
+        if left != pgid and left not in self.outer and (left == pid or self.group.get(left) != left):
+            writes.append(("group", left))
         self.group[pid] = pgid
         reads: list[Fact] = [("is", actor), ("is", pid)]
         if pgid == pid:
             return reads, [*writes, ("group", pgid)]
-        if left == pid:
-            writes.append(("group", left))
         return [*reads, ("group", pgid)], writes
+
+    def _left(self, gone: int) -> list[Fact]:
+        """Being waited for leaves the group, if that may be its end."""
+        group = self.group.pop(gone)
+        return [] if group in self.outer or self.group.get(group) == group else [("group", group)]
 
     def _died(self, actor: int, writes: list[Fact]) -> tuple[list[Fact], list[Fact]]:
         """Children move to the nearest subreaper: every flag on the way is read, every child's parent is written."""
@@ -104,6 +113,4 @@ class _Tracker:
             self.kids.setdefault(over, set()).add(kid)
             writes.append(("parent", kid))
         writes.append(("ended", actor))
-        if self.group[actor] != self.init:
-            writes.append(("group", self.group[actor]))
         return reads, writes

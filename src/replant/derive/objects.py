@@ -1,0 +1,136 @@
+"""Objects and the classes of their slots: all that the solver knows of a domain.
+
+A domain declares kinds of things, a kind its slots, a slot how its value comes about. From that follow the steps that
+make a thing so, and what each step needs, gives and ends: facts, as tuples. Executing a step is a set operation on
+facts, so what the solver reasons with is what the simulator runs.
+
+| how      | example                            | steps that follow                                       |
+|----------|------------------------------------|---------------------------------------------------------|
+| BIRTH    | a NOT NULL reference, a shared mm  | part of making the thing: what it refers to comes first |
+| FREE     | a nullable reference, a limit      | one, at any time while both sides exist                 |
+| ONE_WAY  | sealing a table, setsid, seccomp   | one, after everything that needs the value from before  |
+| JOINABLE | a process group, a namespace       | one, while the other is there, if only for this         |
+
+A slot may have several, the best first: a nullable reference is BIRTH or FREE. A thing that is *passing* is made for
+the others and unmade when none needs it any more: helpers, keepers, placeholders, temporary numbers.
+"""
+
+from __future__ import annotations
+
+BIRTH, FREE, ONE_WAY, JOINABLE = "birth", "free", "one way", "joinable"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+    Fact = tuple[Hashable, ...]
+    Demand = tuple[str, str]  # the name of a thing and one of its slots
+
+
+class Slot:
+    """How a value comes about: ``how`` in order of preference.
+
+    ``refers``: the value is the name of another thing. ``while_`` are slots of that other thing that must still have
+    the value given when this slot is written. ``start`` is the value before, for ONE_WAY slots.
+    """
+
+    __slots__ = ("how", "refers", "start", "while_")
+
+    def __init__(
+        self,
+        *how: str,
+        refers: bool = False,
+        while_: Mapping[str, Hashable] | None = None,
+        start: Hashable = None,
+    ) -> None:
+        self.how = how
+        self.refers = refers
+        self.while_ = dict(while_ or {})
+        self.start = start
+
+
+class Kind:
+    """A kind of thing: its slots by name."""
+
+    __slots__ = ("name", "slots")
+
+    def __init__(self, name: str, /, **slots: Slot) -> None:
+        self.name = name
+        self.slots = slots
+
+
+class Thing:
+    """What is to exist: a kind, and the values of slots; ``passing`` things are to be gone at the end."""
+
+    __slots__ = ("kind", "passing", "values")
+
+    def __init__(self, kind: str, /, passing: bool = False, **values: Hashable) -> None:
+        self.kind = kind
+        self.passing = passing
+        self.values = values
+
+
+class Step:
+    """One step: ``("make", thing, ((slot, value), …))``, ``("set", thing, slot, value)`` or ``("unmake", thing)``.
+
+    ``needs`` pairs each fact with the demand it comes from (None: from the step itself); ``gives`` and ``ends`` are
+    facts.
+    """
+
+    __slots__ = ("ends", "gives", "needs", "op")
+
+    def __init__(
+        self,
+        op: tuple[Hashable, ...],
+        needs: Iterable[tuple[Fact, Demand | None]],
+        gives: Iterable[Fact],
+        ends: Iterable[Fact],
+    ) -> None:
+        self.op = op
+        self.needs = tuple(needs)
+        self.gives = tuple(gives)
+        self.ends = tuple(ends)
+
+    def __repr__(self) -> str:
+        return " ".join(map(str, self.op))
+
+    def run(self, facts: set[Fact]) -> list[Fact]:
+        """Do the step to a state; :return: the facts that it lacks, and then nothing is done."""
+        lacking = [fact for fact, _ in self.needs if fact not in facts and fact not in self.gives]
+        if not lacking:
+            facts.difference_update(self.ends)
+            facts.update(self.gives)
+        return lacking
+
+
+def exists(name: str) -> Fact:
+    """The fact that a thing is there."""
+    return ("exists", name)
+
+
+def steps_for(name: str, thing: Thing, kind: Kind, how: Mapping[Demand, str]) -> list[Step]:
+    """The steps that make ``thing`` as it shall be, each slot in the way that ``how`` says."""
+    birth = {s: v for s, v in thing.values.items() if how[name, s] == BIRTH}
+    needs = [need for s, v in birth.items() for need in _needs(name, s, v, kind.slots[s])]
+    starts = [("is", name, s, slot.start) for s, slot in kind.slots.items() if ONE_WAY in slot.how]
+    steps = [Step(("make", name, tuple(birth.items())), needs, [exists(name), *starts], ())]
+    for slot, value in thing.values.items():
+        if slot in birth:
+            continue
+        here: list[tuple[Fact, Demand | None]] = [(exists(name), None)]
+        here += _needs(name, slot, value, kind.slots[slot])
+        ends = [("is", name, slot, kind.slots[slot].start)] if how[name, slot] == ONE_WAY else []
+        steps.append(Step(("set", name, slot, value), here, [("is", name, slot, value)], ends))
+    if thing.passing:
+        steps.append(Step(("unmake", name), [(exists(name), None)], (), [exists(name)]))
+    return steps
+
+
+def _needs(name: str, slot: str, value: Hashable, declared: Slot) -> list[tuple[Fact, Demand | None]]:
+    """What writing a slot needs: the thing referred to, and that it is still as it must be."""
+    if not declared.refers or value is None:
+        return []
+    demand = (name, slot)
+    needs: list[tuple[Fact, Demand | None]] = [(("exists", value), demand)]
+    needs += [(("is", value, other, wanted), demand) for other, wanted in declared.while_.items()]
+    return needs
