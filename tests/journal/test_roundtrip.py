@@ -128,6 +128,11 @@ def test_a_batch_is_kept_as_it_is(journal):
         starts.append(starts[-1] + len(list(batch.calls())))
 
 
+def test_a_part_of_a_record_is_no_batch(journal):
+    with pytest.raises(ValueError, match="65 bytes"):
+        journal.batch(1, 1, bytes(65))
+
+
 def test_sites_registered_later_are_known(journal, rows):
     late = site("late", "registered while the journal was open: %d")
     late(journal, 7)

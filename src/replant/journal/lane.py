@@ -101,10 +101,13 @@ class Lane:
         :param records: 64 bytes a record: ``{u32 nr, u32 flags, u64 arg[6], s64 ret}``
         :param base: index of the first record's operation in the program it belongs to
         :param ns: how long the batch took
+        :raises ValueError: a part of a record
         """
         if self.pos is None:
             return
         view = memoryview(records).cast("B")
+        if len(view) % SLOT:
+            raise ValueError(f"{len(view)} bytes are no records of {SLOT}")
         why = reason.encode()[:SLOT]
         for start in range(0, len(view), BATCH_MAX):
             part = view[start : start + BATCH_MAX]
