@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -186,6 +187,7 @@ int main(void) {
     start_timers();
     queue(0);
     umask(027);
+    personality(ADDR_NO_RANDOMIZE);
     prctl(PR_SET_NAME, "leader");
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     syscall(SYS_membarrier, 1 << 4, 0, 0);
