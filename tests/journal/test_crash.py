@@ -214,6 +214,20 @@ def test_a_full_disk_turns_a_journal_into_a_ring(tmp_path: Path):
     assert found[-1] == 12 * SLOTS - 1 and found == sorted(set(found))
 
 
+def test_a_part_of_a_block_that_a_killed_writer_left_is_filled_up(journal, rows):
+    COUNT(journal, 0, -1)
+    with open(journal.path, "ab") as file:
+        file.write(bytes(1234))
+    with Reader(journal.path) as reader:
+        assert [e.args for e in reader.events()] == [(0, -1)]
+    for number in range(1, 3 * SLOTS):
+        COUNT(journal, number, number - 1)
+    journal.close()
+    assert rows(journal.path) == [("count", (n, n - 1)) for n in range(3 * SLOTS)]
+    with Reader(journal.path) as reader:
+        assert reader.losses() == []
+
+
 def test_no_room_for_a_lane_means_no_events_and_no_error(tmp_path: Path):
     path = str(tmp_path / "journal")
     pid = os.fork()

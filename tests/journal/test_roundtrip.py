@@ -213,13 +213,13 @@ def test_one_thread_at_a_time_takes_a_block(journal, monkeypatch: pytest.MonkeyP
     both = threading.Barrier(2)
     entered = []
 
-    def slowly(fd: int, content: bytes = b""):
+    def slowly(fd: int):
         entered.append(1)
         try:
             both.wait(timeout=0.2)  # the other one must not come
         except threading.BrokenBarrierError:
             pass
-        return append_block(fd, content)
+        return append_block(fd)
 
     for number in range(SLOTS - 1):
         ONE(journal, number)

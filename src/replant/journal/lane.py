@@ -43,6 +43,8 @@ KEPT = 4
 """Blocks a growing lane keeps mapped: the ring it falls back to when the disk is full."""
 BATCH_MAX = PAYLOAD_MAX - SLOT
 """Bytes of a batch that one record keeps, with room for the reason."""
+ATTEMPTS = 10
+"""How often a block is appended before it counts as impossible: others may append while a gap is being filled."""
 _NOTHING = bytearray()
 
 
@@ -222,21 +224,26 @@ class Lane:
         return block
 
 
-def append_block(fd: int, content: bytes = b"") -> tuple[mmap, int]:
-    """A block at the end of the file, mapped, and its number.
+def append_block(fd: int) -> tuple[mmap, int]:
+    """A block of zeros at the end of the file, mapped, and its number.
 
     The kernel appends atomically and tells where through the file offset, which a description opened for this
-    one write shares with nobody: neither threads nor forked processes need a lock.
+    one write shares with nobody: neither threads nor forked processes need a lock. A writer that was killed in the
+    middle of appending leaves a part of a block; whoever comes next fills it up.
 
     :raises OSError: ENOSPC, EDQUOT, EFBIG: the file cannot grow
     """
     own = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     try:
-        written = os.write(own, content.ljust(BLOCK, b"\0"))
-        offset = os.lseek(own, 0, os.SEEK_CUR) - written
-        if written < BLOCK or offset % BLOCK:
-            raise OSError(ENOSPC, "no room for a block of the journal")
-        return mmap(own, BLOCK, MAP_SHARED | MAP_POPULATE, offset=offset), offset // BLOCK
+        for _ in range(ATTEMPTS):
+            written = os.write(own, bytes(BLOCK))
+            offset = os.lseek(own, 0, os.SEEK_CUR) - written
+            if written < BLOCK:
+                break
+            if offset % BLOCK == 0:
+                return mmap(own, BLOCK, MAP_SHARED | MAP_POPULATE, offset=offset), offset // BLOCK
+            os.write(own, bytes(BLOCK - offset % BLOCK))
+        raise OSError(ENOSPC, "no room for a block of the journal")
     finally:
         os.close(own)
 

@@ -56,10 +56,11 @@ class Journal(Lane):
         flags = RING if ring else 0
         header = FILE_HEADER.pack(FILE_MAGIC, VERSION, BLOCK, os.getpid(), flags, now(), time_ns(), key)
         try:
-            first = append_block(fd, sealed(header))
+            first = append_block(fd)
         except OSError:
             os.close(fd)
             raise
+        first[0][:SLOT] = sealed(header)
         journal = cls(fd, path, -(-ring // BLOCK), private)
         journal._definitions.adopt(first, key)
         journal._define_all()
