@@ -29,6 +29,7 @@ MODES = {
     "stop": Mode(dump=("--stop",), restore=("--detach", "--stop")),
     "running": Mode(dump=()),
 }
+_STOPPED = ("task: state was 'R', is 'T'", "task: stop_signal was 0, is 19")
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
 
@@ -82,9 +83,7 @@ def unchanged(image: Path, pid: int, *, stopped: bool = False) -> None:
     assert done.returncode in (0, 1), done.stderr
     found = [f"{d['where']} {d['kind']}: {d['what']}" for d in json.loads(done.stdout)["differences"]]
     if stopped:
-        found = [
-            line for line in found if not line.endswith(("task: state was 'R', is 'T'", "stop_signal was 0, is 19"))
-        ]
+        found = [line for line in found if not line.endswith(_STOPPED)]
     assert not found, "the restored tree differs from the image:\n" + "\n".join(found)
 
 
