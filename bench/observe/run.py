@@ -136,29 +136,27 @@ CASES: dict[str, tuple[str, Callable[[], object], dict[str, Way]]] = {
 
 def measure(case: str, runs: int) -> dict[str, object]:
     title, subject, found = CASES[case]
-    times: dict[str, list[float]] = {name: [] for name in found}
+    times: dict[str, list[list[float]]] = {name: [] for name in found}
     counts = {}
     with subject() as pids:  # type: ignore[attr-defined]
         for way in found.values():
             way(pids)
         for _ in range(runs):
             for name, way in found.items():
-                began = time.perf_counter()
+                began, cpu = time.perf_counter(), time.process_time()
                 counts[name] = len(way(pids))
-                times[name].append((time.perf_counter() - began) * 1e3)
+                times[name].append([(time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3])
         calls = {name: _calls(case, name, pids) for name in found} if case not in ("sockets", "mounts") else {}
     return {
         "title": title,
-        "ways": {
-            name: {
-                "median_ms": statistics.median(times[name]),
-                "min_ms": min(times[name]),
-                "rows": counts[name],
-                "syscalls": calls.get(name),
-            }
-            for name in found
-        },
+        "ways": {name: {**_summary(times[name]), "rows": counts[name], "syscalls": calls.get(name)} for name in found},
     }
+
+
+def _summary(times: list[list[float]]) -> dict[str, float]:
+    """Medians and minimum of wall time, and the median of CPU time, which a busy machine disturbs less."""
+    wall, cpu = zip(*times, strict=True)
+    return {"median_ms": statistics.median(wall), "min_ms": min(wall), "cpu_ms": statistics.median(cpu)}
 
 
 def _calls(case: str, name: str, pids: list[int]) -> int | None:
@@ -189,12 +187,12 @@ def repeat(case: str, name: str, pids: list[int], times: int) -> None:
 def starts(runs: int) -> dict[str, object]:
     """First result of a fresh interpreter, in ms after its start, without and with the cached layout."""
     code = (
-        "import time; began = time.perf_counter();"
+        "import time; began = time.perf_counter(); cpu = time.process_time();"
         "from replant.observe.observer import Observer; from replant.observe.facts import Task;"
         "rows = Observer('bpf').look(Task, ('pid', 'ppid', 'state', 'comm', 'uids'), pids=[1, 2]).records;"
-        "print((time.perf_counter() - began) * 1e3)"
+        "print((time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3)"
     )
-    found: dict[str, list[float]] = {"cold": [], "cached": []}
+    found: dict[str, list[list[float]]] = {"cold": [], "cached": []}
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as pycache:
         env = {
             **os.environ,
@@ -210,20 +208,20 @@ def starts(runs: int) -> dict[str, object]:
                 [sys.executable, "-S", "-c", code], env=env, check=True, capture_output=True, text=True
             )
             if number:
-                found["cold" if number % 2 else "cached"].append(float(out.stdout))
-    return {name: {"median_ms": statistics.median(times), "min_ms": min(times)} for name, times in found.items()}
+                found["cold" if number % 2 else "cached"].append([float(word) for word in out.stdout.split()])
+    return {name: _summary(times) for name, times in found.items()}
 
 
 def show(case: str, result: dict[str, object]) -> None:
+    """A table; ratios are of CPU time to that of BPF, or of the cheapest way."""
     print(f"\n{case}: {result['title']}")
     found: dict[str, dict[str, float]] = result["ways"]  # type: ignore[assignment]
-    base = found.get("BPF", found[min(found, key=lambda name: found[name]["median_ms"])])["median_ms"]
+    base = found.get("BPF", min(found.values(), key=lambda way: way["cpu_ms"]))["cpu_ms"]
+    print(f"  {'':28}{'wall ms':>9} {'[min]':>10} {'cpu ms':>9} {'ratio':>8} {'rows':>7} {'calls':>8}")
     for name, way in found.items():
-        calls = "" if way["syscalls"] is None else f"{way['syscalls']:>8}"
-        ratio = way["median_ms"] / base
-        print(
-            f"  {name:28}{way['median_ms']:9.2f} ms [{way['min_ms']:8.2f}] {ratio:7.1f}x {way['rows']:>7} rows {calls}"
-        )
+        calls = "" if way["syscalls"] is None else way["syscalls"]
+        times = f"{way['median_ms']:9.2f} [{way['min_ms']:8.2f}] {way['cpu_ms']:9.2f} {way['cpu_ms'] / base:7.1f}x"
+        print(f"  {name:28}{times} {way['rows']:>7} {calls:>8}")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ Columns are lists, one entry a record, so most of the work stays in C (``zip``, 
 
 from __future__ import annotations
 
+from _bisect import bisect_left, bisect_right
 from struct import Struct, unpack_from
 
 from .field import MISSING
@@ -189,9 +190,8 @@ dumpable = each(lambda flags: flags & 3)
 _VM_MASK = 7
 
 
-def prot(_context: Context, words: Ints) -> Iterable[int]:
-    """The bits of mmap(2), which are the kernel's."""
-    return [word & _VM_MASK for word in words]
+prot = once(lambda word: word & _VM_MASK)
+shared = once(lambda word: bool(word >> 7 & 1))
 
 
 def file_offset(_context: Context, files: Ints, pages: Ints) -> Iterable[int]:
@@ -205,19 +205,27 @@ def vm_flags(context: Context, words: Ints) -> Iterable[object]:
     return map(known.__getitem__, words)
 
 
-def vma_name(context: Context, mounts: Ints, dentries: Ints, *columns: Ints) -> Iterable[object]:
-    """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing."""
-    found = list(path(context, mounts, dentries))
-    special = context.special_ops
-    for at, (ops, data, start, end, brk, start_brk, stack) in enumerate(zip(*columns, strict=True)):
-        if found[at] is not None:
-            continue
-        if ops and ops == special:
-            found[at] = context.names(data)
-        elif start < brk and end > start_brk:
-            found[at] = "[heap]"
-        else:
-            found[at] = "[stack]" if start <= stack <= end else ""
+def vma_name(
+    context: Context, mounts: Ints, dentries: Ints, ops: Ints, data: Ints, starts: Ints, ends: Ints, pids: Ints
+) -> Iterable[object]:
+    """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing.
+
+    Records stand by process and address, so the few that are heap or stack are found by bisection.
+    """
+    texts, special = context.texts, context.special_ops
+    found = [texts.get(pair, MISSING) if pair[1] else "" for pair in zip(mounts, dentries, strict=True)]
+    for pid, (start_brk, brk, stack) in context.areas.items():
+        first, end = bisect_left(pids, pid), bisect_right(pids, pid)
+        for at in range(bisect_right(starts, stack, first, end) - 1, first - 1, -1):
+            if stack > ends[at]:
+                break
+            found[at] = found[at] or "[stack]"
+        for at in range(bisect_right(ends, start_brk, first, end), end):
+            if starts[at] >= brk:
+                break
+            found[at] = found[at] or "[heap]"
+    for at in [at for at, value in enumerate(ops) if value == special and not dentries[at]]:
+        found[at] = context.names(data[at])
     return found
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LEVEL = "task->thread_pid->level"
 _OWN = "task->thread_pid->numbers"
 _PID = "task->signal->pids"
+_PROCESS = f"0? task->tgid | {_PID}[1]->numbers[L].nr"
 _PARENT = "task->real_parent->signal->pids[1]"
 _SB = "file->f_inode->i_sb->"
 _SK = "file->private_data->sk"
@@ -29,7 +30,7 @@ class Task(Record):
     """A thread, or a process as its leader tells. Masks have bit 0 for signal or capability 1 or 0, as in procfs."""
 
     pid: int = field("thread id; of a leader: process id", f"0? task->pid | {_OWN}[L].nr", "stat.pid", thread=True)
-    tgid: int = field("process id", f"0? task->tgid | {_PID}[1]->numbers[L].nr", "status.tgid")
+    tgid: int = field("process id", _PROCESS, "status.tgid")
     ppid: int = field(
         "parent, 0 if outside",
         (f"0? =0 | {_PARENT}->level", f"0? task->real_parent->tgid | {_PARENT}->numbers[L].nr"),
@@ -263,11 +264,11 @@ class Task(Record):
 class Vma(Record):
     """A mapping of a process. ``prot`` has the bits of mmap(2)."""
 
-    pid: int = field("process id", f"0? task->tgid | {_PID}[1]->numbers[L].nr", "pid")
+    pid: int = field("process id", _PROCESS, "pid")
     start: int = field("first address", "vma->vm_start", "start")
     end: int = field("address behind the last", "vma->vm_end", "end")
     prot: int = field("1 read, 2 write, 4 execute", "vma->vm_flags", "prot", decode.prot)
-    shared: bool = field("MAP_SHARED", "vma->vm_flags", "shared", decode.bit(7))
+    shared: bool = field("MAP_SHARED", "vma->vm_flags", "shared", decode.shared)
     offset: int = field(
         "offset in the file, 0 without", ("vma->vm_file", "vma->vm_pgoff"), "offset", decode.file_offset, unit="bytes"
     )
@@ -279,8 +280,7 @@ class Vma(Record):
         "file, or the kernel's name in brackets, or empty",
         (
             *("vma->vm_file->f_path.mnt", "vma->vm_file->f_path.dentry"),
-            *("vma->vm_ops", "vma->vm_private_data", "vma->vm_start", "vma->vm_end"),
-            *("vma->vm_mm->brk", "vma->vm_mm->start_brk", "vma->vm_mm->start_stack"),
+            *("vma->vm_ops", "vma->vm_private_data", "vma->vm_start", "vma->vm_end", _PROCESS),
         ),
         "path", decode.vma_name,
     )  # fmt: skip
@@ -292,7 +292,7 @@ class Vma(Record):
 class File(Record):
     """A descriptor of a process and the file description behind it."""
 
-    pid: int = field("process id", f"0? task->tgid | {_PID}[1]->numbers[L].nr", "pid")
+    pid: int = field("process id", _PROCESS, "pid")
     fd: int = field("descriptor", "number", "number")
     target: str | Missing = field(
         "what the link in procfs reads", ("file->f_path.mnt", "file->f_path.dentry"), "target", decode.path

@@ -175,8 +175,7 @@ class Observer:
 
     def _fill(self, facts: type[Record], names: list[str], columns: Columns, leaders: bool) -> None:
         """Takes from procfs what BPF could not tell, for those records only."""
-        declared = fields_of(facts)
-        lacking = [i for i, name in enumerate(names) if declared[name].procfs and MISSING in columns[i]]
+        lacking = [i for i, name in enumerate(names) if _lacks(facts, name, columns[i])]
         if not lacking:
             return
         identity = [names.index(name) for name in IDENTITY[facts]]
@@ -255,6 +254,15 @@ def _lasting_descriptors() -> frozenset[int]:
     finally:
         os.close(extra)
     return frozenset(before & after - {extra})
+
+
+def _lacks(facts: type[Record], name: str, column: Sequence[object]) -> bool:
+    """Whether procfs can help: only fields that are declared so can be missing here and there, others not at all."""
+    if not fields_of(facts)[name].procfs or not column:
+        return False
+    if "Missing" in facts.__annotations__[name]:
+        return any(value is MISSING for value in column)
+    return column[0] is MISSING
 
 
 def _choose(tree: int | None, pids: Sequence[int] | None) -> Sequence[int]:

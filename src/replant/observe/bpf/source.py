@@ -77,12 +77,21 @@ class BpfSource:
         self, facts: type[Record], names: Sequence[str], tgids: list[int] | None, *, pid: int = 0, leaders: bool = False
     ) -> list[Sequence[object]]:
         """The named fields, a list each, of all processes, of those with global numbers ``tgids``, or of ``pid``."""
+        if facts is Vma and "path" in names:
+            self._find_areas(tgids, pid)
+        declared = fields_of(facts)
         iterator = self._iterator(facts, names, leaders=leaders)
         self.chosen.choose(tgids)
         count = len(tgids) if tgids is not None else 1 if pid else _task_count()
         records = self._scan(iterator, count * (1 if facts is Task else 64), pid)
-        declared = fields_of(facts)
         return [self._values(declared[name], iterator, records) for name in names]
+
+    def _find_areas(self, tgids: list[int] | None, pid: int) -> None:
+        """Where heap and stack of the processes are: a mapping has no name for them."""
+        names = ("tgid", "start_brk", "brk", "start_stack")
+        for process, *area in zip(*self.columns(Task, names, tgids, pid=pid), strict=True):
+            if area[2]:
+                self.context.areas[process] = tuple(area)
 
     def calibrate(self) -> bool:
         """Learns from the caller's own mappings what bits of vm_flags mean; False when they mean something else."""
