@@ -82,7 +82,7 @@ class Stubs:
         self.settle()
 
     def abandon(self) -> None:
-        """Kill everything that was made, newborns that nobody has seen yet included, and wait until all of it is dead."""
+        """Kill everything that was made, newborns that nobody has seen yet included, and wait for the end."""
         for tid in self.alive:
             _kill(tid)
         while True:

@@ -49,8 +49,11 @@ def plan(target: str | int) -> list[Step]:
 def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
     nowhere = _Nowhere()
     program = Program(model, pages, DEFAULT, nowhere.place, parked=0)
-    yield from _track(program.open_files())
+    files = program.files
+    yield from _track(files.in_restorer())
     yield from (Step(*row) for row in tree.describe(model, nowhere.place))
+    for track in files.by_makers().values():
+        yield from _track(track)
     for task in alive(model):
         yield from _track(program.process(task.pid))
         for tid in task.threads[1:]:

@@ -6,14 +6,14 @@ a thread by `replant.resources.order`; what a kind needs comes from its module.
 
 from __future__ import annotations
 
-import os
 import struct
 import time
 
 from replant.abi import mman, x86_64
-from replant.abi.call import Slot, Track
+from replant.abi.call import Track
 from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
+from replant.flows.opening import Opening
 from replant.pages.copy import fill_calls
 from replant.resources import advice, order, registry
 from replant.tracee import blob
@@ -23,14 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
+    from replant.abi.call import Slot
     from replant.model.frozen import Frozen
-    from replant.model.tree import Extent, File, Model, Task, Vma
+    from replant.model.tree import Extent, Model, Task, Vma
     from replant.pages.store import PageReader
     from replant.policy import Policy
 
-_F_DUPFD, _F_SETFL, _F_SETOWN_EX, _F_SETSIG = 0, 4, 15, 10
-_O_PATH = 0o10000000
-_SETTABLE = os.O_APPEND | os.O_NONBLOCK | 0o20000 | os.O_DIRECT | os.O_NOATIME
 _ALL_DESCRIPTORS = 0xFFFFFFFF
 _SIGCHLD = 17
 _NONE: dict[str, Frozen] = {}
@@ -57,19 +55,20 @@ class Program:
         self.tasks = {t.pid: t for t in model.tasks}
         self.mms = {m.pid: m for m in model.mms}
         self.tables = {t.pid: t for t in model.tables}
-        self.restorer = Track("replant")
         self.outside = Track("replant")
-        self.lowest = 1 + max((d.fd for t in model.tables for d in t.entries), default=2)
-        self.fds: dict[int, Slot | int] = {}
-        self.pages: Slot | int = self._raised(pages.fd)
         self._policy = policy
-        self._holders = {d.file: (t.pid, d.fd) for t in reversed(model.tables) for d in reversed(t.entries)}
         self._late = order.late(registry.steps())
         self._states: dict[int, dict[str, Frozen]] = {}
         for a in model.attributes:
             self._states.setdefault(a.tid, {})[a.kind] = a.state
+        self.files = Opening(model, pages.fd, self)
 
     # what kinds may ask
+
+    @property
+    def pages(self) -> Slot | int:
+        """The descriptor of the page store that the restorer and all stubs have."""
+        return self.files.pages
 
     def load(self, extent: Extent) -> bytes:
         """Bytes of the page store."""
@@ -85,15 +84,15 @@ class Program:
 
     def holder(self, number: int) -> tuple[int, int] | None:
         """The first process that holds a description, and its descriptor."""
-        return self._holders.get(number)
+        return self.files.holder(number)
 
     def fd(self, number: int) -> Slot | int:
         """The descriptor that the restorer and all stubs have of a description until the end."""
-        return self.fds[number]
+        return self.files.fds[number]
 
     def exe_fd(self, tid: int) -> int:
         """The descriptor of the executable of process ``tid``: a number, known once the restorer has opened it."""
-        fd = self.fds[self.tasks[tid].exe]
+        fd = self.files.fds[self.tasks[tid].exe]
         return fd if isinstance(fd, int) else -1
 
     def state(self, kind: str, tid: int) -> Frozen | None:
@@ -105,43 +104,6 @@ class Program:
         kinds = registry.task_kinds()
         hooks = ((getattr(kinds[a.kind], "queues", None), a.state) for a in self.model.attributes)
         return {signal for queues, state in hooks if queues for signal in queues(state)}
-
-    # the restorer
-
-    def open_files(self) -> Track:
-        """Every file description is opened by the restorer, before the seed exists: descriptors are inherited."""
-        for kind, files in registry.grouped(self.model.files):
-            slots = kind.make(files, self.restorer, self)
-            for file, slot in zip(files, slots, strict=True):
-                self.fds[file.number] = self._described(file, slot, getattr(kind, "SEEKABLE", True))
-        return self.restorer
-
-    def _described(self, file: File, slot: Slot | int, seekable: bool) -> Slot:
-        raised = self._raised(slot)
-        on = self.restorer
-        on.call(x86_64.close, slot, why="raised")
-        if not file.flags & _O_PATH:
-            if file.flags & _SETTABLE:
-                on.call(x86_64.fcntl, raised, _F_SETFL, file.flags & _SETTABLE, why="status flags")
-            if seekable and file.pos:
-                on.call(x86_64.lseek, raised, file.pos, os.SEEK_SET, why="offset")
-        if file.owner:
-            o = file.owner
-            late = self.outside
-            late.call(x86_64.fcntl, raised, _F_SETOWN_EX, struct.pack("<ii", o.type, o.pid), why="owner of signals")
-            late.call(x86_64.fcntl, raised, _F_SETSIG, o.signal, why="signal of the owner")
-        return raised
-
-    def _raised(self, fd: Slot | int) -> Slot:
-        return self.restorer.call(
-            x86_64.fcntl, fd, _F_DUPFD, self.lowest, why="above every descriptor of the tree; inherited by it"
-        )
-
-    def opened(self) -> None:
-        """The restorer has run: descriptors are numbers from here on."""
-        answers = self.restorer.answers
-        self.pages = answers[self.pages.index].ret if isinstance(self.pages, Slot) else self.pages
-        self.fds = {n: answers[s.index].ret for n, s in self.fds.items() if isinstance(s, Slot)}
 
     # the processes
 
@@ -158,7 +120,7 @@ class Program:
             elif alone or name not in self._late:
                 self._attribute(name, pid, on)
         self._xstate(pid, on)
-        on.call(x86_64.close_range, self.lowest, _ALL_DESCRIPTORS, 0, why="descriptors of the restore")
+        on.call(x86_64.close_range, self.files.lowest, _ALL_DESCRIPTORS, 0, why="descriptors of the restore")
         return on
 
     def thread(self, tid: int) -> Track:
@@ -206,6 +168,7 @@ class Program:
                 make = getattr(registry.task_kinds()[name], "make_outside", None)
                 if make is not None:
                     make(state, tid, self.outside, self)
+        self.files.owners(self.outside)
         return self.outside
 
     def _memory(self, task: Task, on: Track) -> None:
@@ -218,7 +181,7 @@ class Program:
             if filled and not prot & mman.PROT_WRITE:
                 prot |= mman.PROT_WRITE
                 shut.append(vma)
-            fd: Slot | int = self.fds[vma.file] if vma.file >= 0 else -1
+            fd: Slot | int = self.fd(vma.file) if vma.file >= 0 else -1
             if vma.kind == "vdso":
                 fd, parked = parked, parked + vma.end - vma.start
             registry.map_kind(vma.kind).make(vma, fd, prot, on, self)
@@ -230,15 +193,7 @@ class Program:
                 advice.apply(vma, on)
 
     def _descriptors(self, task: Task, on: Track) -> None:
-        table = self.tables[task.pid]
-        for d in table.entries:
-            on.call(x86_64.dup3, self.fds[d.file], d.fd, os.O_CLOEXEC if d.cloexec else 0, why="descriptor")
-        for d in table.entries:
-            if self._holders[d.file] == (table.pid, d.fd):
-                file = self.model.files[d.file]
-                attach = getattr(registry.file_kind(file.kind), "attach", None)
-                if attach is not None:
-                    attach(file, d.fd, on, self)
+        self.files.place(self.tables[task.pid], on)
         if task.root >= 0:
             on.call(x86_64.fchdir, self.fd(task.root), why="root")
             on.call(x86_64.chroot, b".\0", why="root")

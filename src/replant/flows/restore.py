@@ -152,13 +152,14 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, o
     program = Program(model, PageReader(image.pages_fd), policy, arena.place, address + _ARENA + _GAP)
     restorer, stubs = Restorer(), Stubs(arena, trap_signal(program.queued()))
     try:
-        restorer.run(program.open_files())
-        program.opened()
+        restorer.run(program.files.in_restorer())
+        program.files.opened()
         seed = Seed()
         stubs.adopt(seed.pid)
         seed.enter(arena)
-        stubs.run(seed.pid, seed.strip(program.parked, program.lowest))
+        stubs.run(seed.pid, seed.strip(program.parked, program.files.lowest))
         tree.grow(program, stubs, seed.pid)
+        _open_inside(program, stubs, restorer)
         _fill(program, stubs)
         restorer.run(program.attributes_outside())
         landing.land(alive(model), program.registers, lambda pid: vdso.instruction(program.mms[pid]), arena)
@@ -170,6 +171,15 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, o
         restorer.undo()
         raise
     return {}
+
+
+def _open_inside(program: Program, stubs: Stubs, restorer: Restorer) -> None:
+    """Descriptions that remember who opened them are opened there, and fetched."""
+    for pid, track in program.files.by_makers().items():
+        stubs.start(pid, track)
+    stubs.settle()
+    restorer.run(program.files.fetch())
+    program.files.opened()
 
 
 def _fill(program: Program, stubs: Stubs) -> None:

@@ -146,6 +146,13 @@ class FileKind(Protocol):
         """
         ...
 
+    def maker(self, files: Sequence[File]) -> int:
+        """Optional. The pid of the process that must open the group, because the kernel remembers it; 0: any.
+
+        ``make`` then appends to a Track of that process. A process that is not in the tree, or dead, counts as 0.
+        """
+        ...
+
     def attach(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:
         """Optional. Calls **in a process that holds it** as ``fd``, once all descriptors are in place (epoll_ctl)."""
         ...

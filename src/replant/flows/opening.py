@@ -1,0 +1,137 @@
+"""Which descriptor stands for which file description, in the restorer and in every stub.
+
+The restorer opens all it can before the seed exists, at numbers above every descriptor of the tree; stubs inherit them.
+What remembers who opened it (the peer credentials of a socket pair) is opened by the process that did so, once the tree
+stands; the restorer fetches it from there, and every holder from the restorer.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from replant.abi import x86_64
+from replant.abi.call import Slot, Track
+from replant.resources import registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replant.model.tree import FdTable, File, Model
+    from replant.resources.protocol import FileKind, RestoreSide
+
+_F_DUPFD, _F_SETFL, _F_SETOWN_EX, _F_SETSIG = 0, 4, 15, 10
+_O_PATH = 0o10000000
+_SETTABLE = os.O_APPEND | os.O_NONBLOCK | 0o20000 | os.O_DIRECT | os.O_NOATIME  # 0o20000: O_ASYNC
+
+
+class Opening:
+    """The descriptors of a restore. ``fds`` has a `Slot` for each description until it is opened, then a number."""
+
+    def __init__(self, model: Model, pages_fd: int, side: RestoreSide) -> None:
+        self.model = model
+        self.lowest = 1 + max((d.fd for t in model.tables for d in t.entries), default=2)
+        self.restorer = Track("replant")
+        self.fds: dict[int, Slot | int] = {}
+        self._side = side
+        self._made: dict[int, tuple[int, Slot]] = {}
+        self._holders = {d.file: (t.pid, d.fd) for t in reversed(model.tables) for d in reversed(t.entries)}
+        self.pages: Slot | int = self._raised(pages_fd, self.restorer)
+        self._ourselves: Slot | int = 0
+        self._groups = [(kind, files, self._maker(kind, files)) for kind, files in registry.grouped(model.files)]
+
+    def holder(self, number: int) -> tuple[int, int] | None:
+        """The first process that holds a description, and its descriptor."""
+        return self._holders.get(number)
+
+    def _maker(self, kind: FileKind, files: Sequence[File]) -> int:
+        maker = getattr(kind, "maker", None)
+        pid: int = maker(files) if maker is not None else 0
+        alive = any(t.pid == pid and t.state != "Z" for t in self.model.tasks)
+        return pid if alive else 0
+
+    def in_restorer(self) -> Track:
+        """What the restorer opens itself."""
+        for kind, files, maker in self._groups:
+            if not maker:
+                self.fds.update(self._open(kind, files, self.restorer))
+        if any(maker for _, _, maker in self._groups):
+            own = self.restorer.call(x86_64.pidfd_open, os.getpid(), 0, why="by which stubs fetch descriptors")
+            self._ourselves = self._raised(own, self.restorer)
+        return self.restorer
+
+    def opened(self) -> None:
+        """The restorer has run: its descriptors are numbers from here on."""
+        self.pages, self._ourselves = _number(self.pages), _number(self._ourselves)
+        self.fds = {n: _number(fd) for n, fd in self.fds.items()}
+
+    def by_makers(self) -> dict[int, Track]:
+        """What processes of the tree open, by pid."""
+        tracks: dict[int, Track] = {}
+        for kind, files, maker in self._groups:
+            if maker:
+                on = tracks.setdefault(maker, Track(str(maker)))
+                self._made.update({n: (maker, slot) for n, slot in self._open(kind, files, on).items()})
+        return tracks
+
+    def fetch(self) -> Track:
+        """The restorer takes what the makers have opened; `opened` again afterwards."""
+        on = self.restorer
+        for number, (pid, slot) in self._made.items():
+            pidfd = on.call(x86_64.pidfd_open, pid, 0, why="to fetch a descriptor")
+            fd = on.call(x86_64.pidfd_getfd, pidfd, _number(slot), 0, why="descriptor of its maker")
+            self.fds[number] = self._raised(fd, on)
+            on.call(x86_64.close, fd, why="raised")
+            on.call(x86_64.close, pidfd, why="fetched")
+        return on
+
+    def place(self, table: FdTable, on: Track) -> None:
+        """Calls of a process that put all its descriptors in their places, then let kinds finish what needs them."""
+        here = {n: self._fetched(n, on) for n in {d.file for d in table.entries} & self._made.keys()}
+        for d in table.entries:
+            fd = here[d.file] if d.file in here else self.fds[d.file]
+            on.call(x86_64.dup3, fd, d.fd, os.O_CLOEXEC if d.cloexec else 0, why="descriptor")
+        for d in table.entries:
+            if self._holders[d.file] == (table.pid, d.fd):
+                file = self.model.files[d.file]
+                attach = getattr(registry.file_kind(file.kind), "attach", None)
+                if attach is not None:
+                    attach(file, d.fd, on, self._side)
+
+    def _fetched(self, number: int, on: Track) -> Slot:
+        theirs = self.fds.get(number, self._made[number][1])  # a slot as long as nothing has run
+        fd = on.call(x86_64.pidfd_getfd, self._ourselves, theirs, 0, why="made by another process")
+        raised = self._raised(fd, on)
+        on.call(x86_64.close, fd, why="raised")
+        return raised
+
+    def owners(self, on: Track) -> None:
+        """Calls of the restorer that say who gets the signals of a description, once everybody exists."""
+        for file in self.model.files:
+            if file.owner:
+                fd, o = self.fds[file.number], file.owner
+                on.call(x86_64.fcntl, fd, _F_SETOWN_EX, struct.pack("<ii", o.type, o.pid), why="owner of signals")
+                on.call(x86_64.fcntl, fd, _F_SETSIG, o.signal, why="signal of the owner")
+
+    def _open(self, kind: FileKind, files: Sequence[File], on: Track) -> dict[int, Slot]:
+        slots = kind.make(files, on, self._side)
+        seekable = getattr(kind, "SEEKABLE", True)
+        return {f.number: self._described(f, slot, seekable, on) for f, slot in zip(files, slots, strict=True)}
+
+    def _described(self, file: File, slot: Slot | int, seekable: bool, on: Track) -> Slot:
+        raised = self._raised(slot, on)
+        on.call(x86_64.close, slot, why="raised")
+        if not file.flags & _O_PATH:
+            if file.flags & _SETTABLE:
+                on.call(x86_64.fcntl, raised, _F_SETFL, file.flags & _SETTABLE, why="status flags")
+            if seekable and file.pos:
+                on.call(x86_64.lseek, raised, file.pos, os.SEEK_SET, why="offset")
+        return raised
+
+    def _raised(self, fd: Slot | int, on: Track) -> Slot:
+        return on.call(x86_64.fcntl, fd, _F_DUPFD, self.lowest, why="above every descriptor of the tree")
+
+
+def _number(fd: Slot | int) -> int:
+    return fd if isinstance(fd, int) else fd.track.answers[fd.index].ret
