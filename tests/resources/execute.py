@@ -5,20 +5,27 @@ from __future__ import annotations
 from replant.abi import x86_64
 from replant.abi.call import Answer, Call, Out, Slot, Track
 from replant.abi.libc import syscall_raw
+from replant.execute import standin
 
 
 def run(track: Track) -> None:
     """Run the calls that have not run yet. :raises OSError: with the name of the call that failed."""
     for call in track.calls[len(track.answers) :]:
-        track.answers.append(_run(track, call))
+        track.answers.append(_run(call))
 
 
-def _run(track: Track, call: Call) -> Answer:
+def _run(call: Call) -> Answer:
+    if isinstance(call, standin.StandIn):
+        answer = standin.run(call, _run)
+        assert answer.ret == 0, [
+            (x86_64.name(c.nr), c.args, a) for c, a in zip(call.inner.calls, call.inner.answers, strict=True)
+        ]
+        return answer
     buffers = []
     args: list[int | bytes | bytearray] = []
     for arg in call.args:
         if isinstance(arg, Slot):
-            args.append(track.answers[arg.index].ret)
+            args.append(arg.track.answers[arg.index].ret)
         elif isinstance(arg, Out):
             buffers.append(bytearray(arg.start.ljust(arg.size, b"\0")))
             args.append(buffers[-1])
@@ -32,4 +39,4 @@ def _run(track: Track, call: Call) -> Answer:
 
 def value(track: Track, slot: Slot | int) -> int:
     """The result that a slot stands for."""
-    return track.answers[slot.index].ret if isinstance(slot, Slot) else slot
+    return slot.track.answers[slot.index].ret if isinstance(slot, Slot) else slot

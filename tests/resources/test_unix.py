@@ -4,6 +4,8 @@ import array
 import ctypes
 import os
 import socket
+import struct
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -337,3 +339,92 @@ def test_one_way_to_a_socket_without_a_name(world: World) -> None:
         files = world.read("unix", a.fileno(), b.fileno(), c.fileno())
         with pytest.raises(Blocker, match="one way"):
             module_of("unix").complete(files)
+
+
+# who the peer was
+
+
+def credentials(s: socket.socket) -> tuple[int, ...]:
+    return struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+
+
+def elsewhere(uid: int, act: Callable[[], None]) -> int:
+    """Let a child that ends afterwards do something as another user; its pid."""
+    pid = os.fork()
+    if pid == 0:
+        os.setresgid(-1, uid + 1, -1)
+        os.setresuid(-1, uid, -1)
+        try:
+            act()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    return pid
+
+
+def test_a_pair_remembers_who_made_it(world: World) -> None:
+    out, back = socket.socketpair()
+
+    def act() -> None:
+        a, b = socket.socketpair()
+        a.send(b"hello")
+        socket.send_fds(back, [b"x"], [a.fileno(), b.fileno()])
+
+    pid = elsewhere(1000, act)
+    a, b = (socket.socket(fileno=fd) for fd in socket.recv_fds(out, 1, 2)[1])
+    assert credentials(a) == (pid, 1000, 1001)
+    a, b = again(world, a, b)
+    assert credentials(a) == credentials(b) == (pid, 1000, 1001)
+    assert b.recv(10) == b"hello"
+
+
+def test_a_server_remembers_its_client_and_the_client_its_server(world: World, tmp_path: Path) -> None:
+    os.chmod(tmp_path, 0o711)
+    path = str(tmp_path / "s")
+    listener, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o777)
+    one = elsewhere(1000, listener.listen)
+    for folder in tmp_path.parents[:2]:
+        os.chmod(folder, 0o711)
+    two = elsewhere(2000, lambda: client.connect(path))
+    server, _ = listener.accept()
+    expected = [(one, 1000, 1001), (one, 1000, 1001), (two, 2000, 2001)]
+    assert [credentials(s) for s in (listener, client, server)] == expected
+    everyone = again(world, listener, client, server)
+    assert [credentials(s) for s in everyone] == expected
+
+
+def test_a_maker_that_lives_outside_is_refused_unless_told(world: World) -> None:
+    out, back = socket.socketpair()
+    ready, go = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            a, b = socket.socketpair()
+            socket.send_fds(back, [b"x"], [a.fileno(), b.fileno()])
+            os.close(go)
+            os.read(ready, 1)
+        finally:
+            os._exit(0)
+    os.close(ready)
+    a, b = (socket.socket(fileno=fd) for fd in socket.recv_fds(out, 1, 2)[1])
+    refused(world, f"process {pid}", a, b)
+    world.choices["peer-credentials"] = "change"
+    a, b = again(world, a, b)
+    assert credentials(a)[0] == os.getpid()
+    os.close(go)
+    os.waitpid(pid, 0)
+
+
+def test_datagram_sockets_connected_to_each_other_remember_nobody(world: World, tmp_path: Path) -> None:
+    a, b = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+    a.bind(str(tmp_path / "a"))
+    b.bind(str(tmp_path / "b"))
+    a.connect(str(tmp_path / "b"))
+    b.connect(str(tmp_path / "a"))
+    a.send(b"hello")
+    a, b = again(world, a, b)
+    assert credentials(a) == (0, -1, -1)
+    assert b.recv(10) == b"hello"

@@ -36,7 +36,8 @@ class State(Frozen):
     ``name`` is sun_path as bound, ``peer_name`` that of the peer. ``folder`` is the directory that a relative name was
     bound in, ``place`` the absolute path of a name that is a path, ``unlinked`` if it stands for the socket no more;
     ``mode``, ``uid``, ``gid``, ``dev`` and ``file`` are those of the socket file. ``reset``: the peer went without
-    having read all. ``credentials`` are pid, uid, gid of SO_PEERCRED. ``shutdown``: 1 receiving, 2 sending.
+    having read all. ``credentials`` are pid, uid, gid of SO_PEERCRED, and ``maker`` the same if somebody has to stand
+    in for that process, else zeros. ``shutdown``: 1 receiving, 2 sending.
     """
 
     ino: int
@@ -57,6 +58,7 @@ class State(Frozen):
     shutdown: int
     reset: bool
     credentials: tuple[int, int, int]
+    maker: tuple[int, int, int]
     buffers: sockopt.Buffers
     options: tuple[sockopt.Option, ...]
     queue: tuple[unix_queue.Message, ...]
@@ -77,14 +79,36 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     queue = () if listening else unix_queue.read(f, diag.type, bool(diag.shutdown & 1))
     if queue and any(o.option in _PASSING for o in options):
         raise refuse(f, "messages with the credentials of their senders are queued", "let the program read them")
-    credentials = socket.get(fd, socket.SOL_SOCKET, socket.SO_PEERCRED, 12) or bytes(12)
-    pid, uid, gid = (int.from_bytes(credentials[i : i + 4], "little", signed=True) for i in (0, 4, 8))
+    credentials = _credentials(fd)
+    maker = credentials if _maker(f, dump, credentials[0]) else (0, 0, 0)
     folder, place, st = _place(f, diag)
     return State(
         f.ino, diag.peer, diag.type, diag.state, diag.name, socket.name(fd, x86_64.getpeername)[2:],
         folder, place, st is None and bool(place), *_file(diag, st), diag.backlog, diag.shutdown,
-        bool(poll.poll_now(fd) & poll.POLLERR), (pid, uid, gid), sockopt.buffers(fd), options, queue,
+        bool(poll.poll_now(fd) & poll.POLLERR), credentials, maker, sockopt.buffers(fd), options, queue,
     )  # fmt: skip
+
+
+def _credentials(fd: int) -> tuple[int, int, int]:
+    found = socket.get(fd, socket.SOL_SOCKET, socket.SO_PEERCRED, 12) or bytes(12)
+    pid, uid, gid = (int.from_bytes(found[i : i + 4], "little", signed=True) for i in (0, 4, 8))
+    return pid, uid, gid
+
+
+def _maker(f: FileFacts, dump: DumpSide, pid: int) -> bool:
+    """Whether somebody can stand in for ``pid``: not as long as it lives outside of the tree."""
+    if pid <= 0:
+        return False
+    if pid in dump.pids() or not os.path.exists(f"/proc/{pid}"):
+        return True
+    if dump.policy("peer-credentials") == "change":
+        return False
+    raise refuse(
+        f,
+        f"it remembers process {pid}, which is not in the tree, as the one who made it (SO_PEERCRED)",
+        "dump a tree with that process, or let the restorer be remembered: --peer-credentials change",
+        "peer-credentials",
+    )
 
 
 def _refuse(f: FileFacts, dump: DumpSide, diag: Diag, options: Sequence[sockopt.Option]) -> None:
@@ -153,7 +177,8 @@ def complete(files: Sequence[File]) -> None:
 
 def _lost(state: State, peer: State | None, names: set[bytes]) -> str:
     one_way = peer is not None and peer.peer != state.ino
-    if peer is not None and one_way and not peer.name:
+    by_name = one_way or (state.type == socket.SOCK_DGRAM and not state.credentials[0])
+    if peer is not None and by_name and not peer.name:
         return "it is connected one way to a socket that has no name"
     if state.peer == 0 and unix.is_path(state.peer_name) and state.peer_name not in names:
         return "its peer, which had the name of a path, is closed"
@@ -188,12 +213,20 @@ def check(file: File) -> None:
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
     """Names and listeners, connections, queued data, options and shut-down directions, in this order."""
     complete(files)
-    return Maker(on, [_state(file) for file in files]).make()
+    stand_in = getattr(restore, "stand_in", _no_stand_in)
+    return Maker(on, [_state(file) for file in files], stand_in).make()
+
+
+def _no_stand_in(on: Track, pid: int, uid: int, gid: int) -> Track:
+    """Where nobody can stand in, sockets remember whoever restores, and `same` tells."""
+    return on
 
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:
     """Everything but numbers of inodes; queued data only if no time has passed."""
-    ignored = ["ino", "peer", "dev", "file", *(["queue", "shutdown", "reset"] if elapsed else [])]
+    ignored = ["ino", "peer", "dev", "file", "maker", *(["queue", "shutdown", "reset"] if elapsed else [])]
+    if before.credentials[0] > 0 and before.maker[0] == 0:
+        ignored.append("credentials")
     yield from compare.fields(before, after, ignored)
     if min(before.peer, 1) != min(after.peer, 1):
         yield f"peer: {before.peer} -> {after.peer}"

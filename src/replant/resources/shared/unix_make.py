@@ -13,21 +13,29 @@ from replant.resources.shared import pairs, sockopt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.resources.files.unix import State
 
+    Credentials = tuple[int, int, int]
+    StandIn = Callable[[Track, int, int, int], Track]
+
 _BOTH = 3  # the two bits of shutdown
 _ROOM_PER_MESSAGE = 4096  # what the kernel charges a sender for a message beyond its bytes
 _ENOENT = 2
+_NOBODY = (0, 0, 0)
 
 
 class Maker:
-    """``states`` in, descriptors in the same order out; every call goes to ``on``."""
+    """``states`` in, descriptors in the same order out; every call goes to ``on``, or to a stand-in at a place of it.
 
-    def __init__(self, on: Track, states: Sequence[State]) -> None:
+    A stand-in makes what sockets remember the maker of: pairs, connections, listeners.
+    """
+
+    def __init__(self, on: Track, states: Sequence[State], stand_in: StandIn) -> None:
         self.on = on
+        self._stand_in = stand_in
         self.states = states
         self.by_ino = {s.ino: s for s in states}
         self.slots: dict[int, Slot] = {}
@@ -35,6 +43,7 @@ class Maker:
         self.servers: dict[bytes, Slot] = {}  # listeners by name, of the tree or borrowed
         self.borrowed: list[bytes] = []
         self.files: dict[str, State] = {}  # socket files that were made, by path
+        self.by_name: set[int] = set()  # inodes of datagram sockets that were connected by the name of the peer
         self.senders: set[int] = set()  # inodes of those whose send buffer was enlarged
 
     def make(self) -> list[Slot]:
@@ -45,13 +54,18 @@ class Maker:
         for left, right in self._connections():
             self._connect(left, right)
         for state in self.states:
-            if state.type == socket.SOCK_DGRAM and state.peer > 0 and state.ino not in self.slots:
+            if state.ino not in self.slots:
                 self._single(state)
+                self.by_name.add(state.ino)
         for state in self.states:
             self._one_way(state)
         self._fill()
         self._finish()
         return [self.slots[s.ino] for s in self.states]
+
+    def _as(self, credentials: Credentials) -> Track:
+        """Where calls go that a process with these credentials has to make."""
+        return self._stand_in(self.on, *credentials) if credentials[0] > 0 else self.on
 
     # sockets
 
@@ -60,7 +74,7 @@ class Maker:
         self.slots[state.ino] = fd
         self._bind(state, fd)
         if state.state == socket.TCP_LISTEN:
-            self.on.call(x86_64.listen, fd, state.backlog, why="listen")
+            self._as(state.maker).call(x86_64.listen, fd, state.backlog, why="listen")
             self.servers[state.name] = fd
 
     def _bind(self, state: State, fd: Slot) -> None:
@@ -95,13 +109,15 @@ class Maker:
             peer = self.by_ino.get(state.peer)
             if peer is not None and peer.peer != state.ino:
                 continue  # a datagram socket connected one way
+            if peer is not None and state.type == socket.SOCK_DGRAM and not state.credentials[0]:
+                continue  # connected by their names, not born as a pair
             done.update((state.ino, state.peer))
             yield state, peer
 
     def _connect(self, left: State, right: State | None) -> None:
         names = (left.name, right.name if right else left.peer_name)
         if left.type == socket.SOCK_DGRAM or not any(names):
-            made = pairs.socketpair(self.on, socket.AF_UNIX, left.type)
+            made = pairs.socketpair(self._as(left.maker), socket.AF_UNIX, left.type)
         elif self._is_server(*names):
             made = self._accept(left, names[0], right, names[1])[::-1]
         else:
@@ -129,32 +145,33 @@ class Maker:
         """The client's and the server's end of a connection to the listener ``name``; ``own``: the client's name."""
         kind = (server or client or self.states[0]).type
         if name not in self.servers:
-            self._borrow(server, name, kind)
+            self._borrow(server, name, kind, client.maker if client else _NOBODY)
         fd = self.on.call(x86_64.socket, socket.AF_UNIX, kind, 0, why="client")
         if client is not None:
             self._bind(client, fd)
         elif own:
             self._bind_name(fd, own, "")
         address = unix.sockaddr(name)
-        self.on.call(x86_64.connect, fd, address, len(address), why="connect")
+        connecting = self._as(server.maker if server else _NOBODY)
+        connecting.call(x86_64.connect, fd, address, len(address), why="connect")
         return fd, self.on.call(x86_64.accept4, self.servers[name], 0, 0, 0, why="accept")
 
-    def _borrow(self, server: State | None, name: bytes, kind: int) -> None:
+    def _borrow(self, server: State | None, name: bytes, kind: int, maker: Credentials) -> None:
         """A listener that is gone, for the connections that it had accepted."""
         fd = self.on.call(x86_64.socket, socket.AF_UNIX, kind, 0, why="listener that is gone, for its connections")
         if server is not None:
             self._bind(server, fd)
         else:
             self._bind_name(fd, name, "")
-        self.on.call(x86_64.listen, fd, 1)
+        self._as(maker).call(x86_64.listen, fd, 1)
         self.servers[name] = fd
         self.borrowed.append(name)
 
     def _one_way(self, state: State) -> None:
         peer = self.by_ino.get(state.peer)
-        if state.type == socket.SOCK_DGRAM and peer is not None and peer.peer != state.ino:
+        if peer is not None and state.ino in self.by_name:
             address = unix.sockaddr(peer.name)
-            self.on.call(x86_64.connect, self.slots[state.ino], address, len(address), why="connected one way")
+            self.on.call(x86_64.connect, self.slots[state.ino], address, len(address), why="connected by name")
 
     # contents
 
