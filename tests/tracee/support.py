@@ -15,7 +15,7 @@ from replant.abi.call import Call, Out, Track
 from replant.tracee import memory, ptrace, questions, remote
 from replant.tracee.freeze import freeze
 
-THREADS = 9
+THREADS = 10
 HERE = Path(__file__).parent
 
 
@@ -29,6 +29,7 @@ class Target:
     """A running target.c; `check` raises what it has found wrong."""
 
     def __init__(self, program: Path, *options: str) -> None:
+        self.options = options
         self.fd = os.memfd_create("shared")
         os.ftruncate(self.fd, 4096)
         self.words = memoryview(mmap.mmap(self.fd, 4096)).cast("B").cast("Q")
@@ -42,6 +43,7 @@ class Target:
 
     def check(self) -> None:
         found = self.words[1 + THREADS : 1 + 2 * THREADS].tolist()
+        assert self.words[4 + 2 * THREADS] == 0, f"signal {self.words[4 + 2 * THREADS]} from nowhere"
         assert not any(found), [(number, word & 0xFFFF, word >> 32) for number, word in enumerate(found) if word]
         assert self.process.poll() is None, self.process.returncode
 
@@ -73,8 +75,8 @@ class Target:
         self.words[0] = 1
         out, _ = self.process.communicate(timeout=20)
         self.words.release()
-        sent, got = out.split()
-        assert sent == got
+        sent, got = map(int, out.split())
+        assert sent == got, f"{sent} signals sent, {got} taken"
         assert self.process.returncode == 0
 
     def kill(self) -> None:

@@ -14,18 +14,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#define THREADS 9
+#define THREADS 10
 #define SIGNAL (SIGRTMIN + 1)
 
 struct shared {
     atomic_ulong stop;
     atomic_ulong rounds[THREADS];
     atomic_ulong wrong[THREADS]; /* 0, or what was wrong: a line number of this file, errno above it */
-    atomic_ulong sent, got, interrupted;
+    atomic_ulong sent, got, interrupted, strange;
 };
 
 static struct shared *shared;
@@ -62,6 +63,21 @@ __asm__(
     "    pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
     "    ret\n");
 
+/* rseq_spin(area, rounds): rounds in a restartable sequence, which the kernel aborts at any preemption. A round that
+ * finds the sequence disarmed has gone on where it should have been aborted: 1, else 0. */
+long rseq_spin(struct rseq *area, long rounds);
+__asm__(
+    "rseq_spin:\n"
+    "    lea 9f(%rip), %rax; mov %rax, 8(%rdi)\n"
+    "1:  cmpq $0, 8(%rdi); je 3f; dec %rsi; jnz 1b\n"
+    "2:  movq $0, 8(%rdi); xor %eax, %eax; ret\n"
+    "3:  mov $1, %eax; ret\n"
+    "    .long 0x53053053\n"
+    "4:  xor %eax, %eax; ret\n"
+    "    .section .data; .balign 32\n"
+    "9:  .long 0, 0; .quad 1b, 2b - 1b, 4b\n"
+    "    .text\n");
+
 #define CANARIES 64
 static void spin_on_canaries(int self) {
     uint64_t area[CANARIES + 1];
@@ -70,7 +86,10 @@ static void spin_on_canaries(int self) {
     for (int i = 0; i < CANARIES; i++) CHECK(area[i] == 0xCA0A0000 + i);
 }
 
-static void on_signal(int number) { (void)number; atomic_fetch_add(&shared->got, 1); }
+static void on_signal(int number) {
+    if (number == SIGNAL) atomic_fetch_add(&shared->got, 1);
+    else shared->strange = number;
+}
 
 static double now(void) {
     struct timespec t;
@@ -98,6 +117,9 @@ static void round_of(int self) {
         break;
     case 2: /* all signals blocked */
         spin_on_canaries(self);
+        break;
+    case 9:
+        if (__rseq_size) CHECK(rseq_spin((struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset), 200000) == 0);
         break;
     case 3:
         CHECK(clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL) == 0);

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from replant.errors import Refused, TaskGone
-from replant.tracee import memory, ptrace, resume, wait
+from replant.tracee import memory, ptrace, resume, seize, wait
 from replant.tracee.freeze import freeze
 
 
@@ -188,6 +188,7 @@ def test_a_vfork_parent_is_refused_and_goes_on(tmp_path: Path) -> None:
         dumper = os.fork()
         if not dumper:
             try:
+                seize._PATIENCE = 0.2
                 freeze(process.pid).__enter__()
             except Refused as error:
                 os._exit(7 if error.blockers[0].code == "does-not-stop" else 1)

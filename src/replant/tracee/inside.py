@@ -27,7 +27,7 @@ from replant.errors import Blocker, Bug, TaskGone
 from . import blob, ghosts, resume, vdso
 from .memory import Memory
 from .questions import Questions
-from .visit import Visitor
+from .visit import Overslept, Visitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Inside:
         owner = self._owner
         if owner is None:
             return
-        owner.settle()
+        self._await(owner)
         while self._mapping:
             self._mapping = False
             result = owner.result()
@@ -200,7 +200,15 @@ class Inside:
                 owner.go_home()
                 self._owner = None
                 self._try_elsewhere(owner, -result)
-                owner.settle()
+                self._await(owner)
+
+    def _await(self, owner: Visitor) -> None:
+        try:
+            owner.settle()
+        except Overslept:
+            self._owner = None
+            self._mapping = self._unmapping = False
+            raise
 
     def _try_elsewhere(self, owner: Visitor, error: int) -> None:
         """Map the arena at the next place, if the last one was taken."""
@@ -246,7 +254,7 @@ class Inside:
         owner, self._owner, self._unmapping = self._owner, None, False
         if owner is None:
             return
-        owner.settle()
+        self._await(owner)
         result = owner.result()
         owner.go_home()
         self._erase()

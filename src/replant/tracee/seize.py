@@ -117,7 +117,7 @@ def _next_status(thread: FrozenThread) -> int:
     deadline = time.monotonic() + _PATIENCE
     for turn in range(1 << 30):
         try:
-            status = wait.for_task(thread.tid, WNOHANG)
+            status = wait.peek(thread.tid, WNOHANG)
         except TaskGone:
             if thread.tid == thread.pid:
                 raise

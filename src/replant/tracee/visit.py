@@ -21,6 +21,18 @@ _ARGUMENTS = (abi.RDI, abi.RSI, abi.RDX, abi.R10, abi.R8, abi.R9)
 _SPINS = 40
 
 
+class Overslept(ReplantError):
+    """A thread has waited for us in vain, and gone home alone: it is as it was, but not as it was frozen."""
+
+    def __init__(self, thread: FrozenThread) -> None:
+        super().__init__(
+            f"task {thread.tid} did not wait for us, and has run on",
+            code="overslept",
+            pid=thread.pid,
+            hint="was this process stopped for a while? try again",
+        )
+
+
 class Visitor:
     """A thread that goes inside, with the signal of its TRAPs (0: there is none, it has to be interrupted).
 
@@ -92,7 +104,7 @@ class Visitor:
     def _await_signal(self) -> None:
         tid = self.thread.tid
         while True:
-            status = wait.until_stopped(tid)
+            status = wait.peek_stop(tid)
             signal = wait.delivery(status)
             if signal == self.signal:
                 if self._stands_at(blob.TRAPPED):
@@ -107,7 +119,7 @@ class Visitor:
             for _ in range(spins):
                 os.sched_yield()
             ptrace.interrupt(tid)
-            status = wait.until_stopped(tid)
+            status = wait.peek_stop(tid)
             if self._stands_at(blob.PAUSED):
                 return
             self._pass_on(status, wait.delivery(status))
@@ -124,12 +136,8 @@ class Visitor:
         self._found = ptrace.getregs(self.thread.tid)
         at = unpack_from("<Q", self._found, abi.RIP)[0] - self._code
         if not 0 <= at < blob.END:
-            raise ReplantError(
-                f"task {self.thread.tid} did not wait for us to look, and runs on",
-                code="overslept",
-                pid=self.thread.pid,
-                hint="was this process stopped for a while? try again",
-            )
+            self.thread.load()
+            raise Overslept(self.thread)
         return bool(at == place)
 
 

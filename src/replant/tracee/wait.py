@@ -10,6 +10,7 @@ from replant.abi.signal import STOPPING
 from replant.errors import TaskGone
 
 ALL = abi.WALL
+_ANYTHING = abi.WALL | abi.WNOWAIT | os.WEXITED | os.WSTOPPED
 
 
 def for_task(tid: int, options: int = 0) -> int:
@@ -29,6 +30,33 @@ def until_stopped(tid: int) -> int:
     :raises TaskGone: it ended instead.
     """
     status = for_task(tid)
+    if not abi.stopped(status):
+        raise TaskGone(tid, "it was waited for")
+    return status
+
+
+def peek(tid: int, options: int = 0) -> int:
+    """`for_task` for a live target: a signal that it is about to take survives us.
+
+    wait(2) uses up the number that the kernel has put aside for a signal-delivery-stop, and if the tracer then dies
+    the signal is gone. Such a stop is only looked at here; resuming the task ends it.
+
+    :raises TaskGone: it is not (or no longer) a task of ours to wait for.
+    """
+    try:
+        found = os.waitid(os.P_PID, tid, _ANYTHING | options)
+        if found is None:
+            return 0
+        if found.si_code == os.CLD_TRAPPED and found.si_status < 0x100:
+            return 0x7F | found.si_status << 8
+        return os.waitpid(tid, ALL | options)[1]
+    except ChildProcessError:
+        raise TaskGone(tid, "it was waited for") from None
+
+
+def peek_stop(tid: int) -> int:
+    """`until_stopped` for a live target. :raises TaskGone: it ended instead."""
+    status = peek(tid)
     if not abi.stopped(status):
         raise TaskGone(tid, "it was waited for")
     return status
