@@ -148,6 +148,15 @@ def test_leftovers_of_the_dead_are_removed_and_of_the_living_kept(tmp_path: Path
     read(tmp_path / "img")
 
 
+def test_a_partial_image_of_another_namespace_is_not_touched(tmp_path: Path) -> None:
+    """A living dumper of another pid namespace may have our number."""
+    with ImageWriter.create(str(tmp_path / "img")):
+        with pytest.raises(ReplantError) as e:
+            ImageWriter.create(str(tmp_path / "img"))
+        assert e.value.code == "image-busy"
+        assert [p.name for p in tmp_path.iterdir()] == [f"img.partial-{os.getpid()}"]
+
+
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_an_image_cut_anywhere_is_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path / "img", os.urandom(100_000))

@@ -41,7 +41,7 @@ def test_the_manifest_is_documented_member_by_member() -> None:
 
 def test_error_codes_are_documented() -> None:
     used = set()
-    for path in [*(SOURCE / "image").glob("*.py"), SOURCE / "pages/store.py"]:
+    for path in [*(SOURCE / "image").glob("*.py"), SOURCE / "pages/store.py", SOURCE / "abi/reasons.py"]:
         used |= set(re.findall(r'"(image-[a-z]+)"', path.read_text()))
     known = set(re.findall(r"`(image-[a-z]+)`", DOCS.read_text().partition("## Errors")[2]))
     assert used and used == known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS
+from errno import EACCES, EDQUOT, EEXIST, EFBIG, EIO, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS
 
 _ROOM = ("no-space", "free some space there, or choose another place with -o")
 _RIGHTS = ("no-permission", "choose a directory that you may write to, or run as a user who may")
@@ -16,6 +16,7 @@ STORAGE: dict[int, tuple[str, str]] = {
     EACCES: _RIGHTS,
     EPERM: _RIGHTS,
     EROFS: ("no-permission", "the file system is mounted read-only: choose another place with -o"),
+    EEXIST: ("image-busy", "another dump writes to that name: wait for it, or choose another with -o"),
     ENOENT: _PLACE,
     ENOTDIR: _PLACE,
     EIO: ("storage-broken", "the device reports an error: see dmesg"),

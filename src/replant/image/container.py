@@ -131,6 +131,8 @@ class ImageWriter:
         if self._lock >= 0:
             try:
                 place.remove(self._partial)
+            except OSError as e:
+                raise place.cannot(e, "removing the unfinished image", self._partial) from e
             finally:
                 self._close()
 

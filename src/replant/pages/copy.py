@@ -167,6 +167,9 @@ def _chunks(rows: array[int], size: int) -> Iterator[tuple[array[int], int]]:
 
 def _split(rows: array[int], size: int) -> Iterator[tuple[int, int, int]]:
     for start, length, at in zip(rows[0::3], rows[1::3], rows[2::3], strict=True):
+        if length <= size:
+            yield start, length, at
+            continue
         for done in range(0, length, size):
             yield start + done, min(size, length - done), at + done
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from replant.model.tree import Vma
 
 _KERNELS_OWN = frozenset({"vdso"})
-_END = 1 << 64
+_NOWHERE = (1 << 64, (1 << 64) + 1)
 _STEP = 1 << 29  # bytes of memory that one read of pagemap covers
 
 
@@ -104,16 +104,23 @@ def _regions(fd: int, vmas: Sequence[Vma]) -> array[int]:
 def _cut(regions: array[int], vmas: Sequence[Vma]) -> Scan:
     """Regions to runs that lie in one mapping each; what lies in none of ``vmas`` is left out."""
     found = Scan()
+    add = found.runs.append
     borders = iter([(v.start, v.end) for v in vmas])
     low, high = next(borders)
     for start, end, categories in zip(regions[0::3], regions[1::3], regions[2::3], strict=True):
+        while high <= start:
+            low, high = next(borders, _NOWHERE)
+        if low <= start and end <= high and not categories:  # nearly always
+            add(start)
+            add(end - start)
+            continue
         kind = found.guards if categories & PAGE_IS_GUARD else found.runs
-        while high <= start or high < end:
-            if max(start, low) < high:
-                kind.extend((max(start, low), high - max(start, low)))
-            low, high = next(borders, (_END, _END))
-        if max(start, low) < end:
-            kind.extend((max(start, low), end - max(start, low)))
+        while low < end:
+            if start < high:
+                kind.extend((max(start, low), min(end, high) - max(start, low)))
+            if end <= high:
+                break
+            low, high = next(borders, _NOWHERE)
     return found
 
 
