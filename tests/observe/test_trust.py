@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from replant.errors import ReplantError
-from replant.observe.bpf import cache, calls, layout
+from replant.observe.bpf import cache, calls, layout, source
 from replant.observe.facts import Task
 from replant.observe.field import MISSING
 from replant.observe.observer import Observer
@@ -29,6 +29,18 @@ def test_no_right_to_load_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReplantError) as caught:
         Observer("bpf")
     assert caught.value.code == "no-bpf"
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(1, "CAP_BPF"), (2, "CONFIG_DEBUG_INFO_BTF"), (38, "bpf(2)"), (22, "Invalid")]
+)
+def test_the_reason_is_told(number: int, word: str) -> None:
+    assert word in source._reason(OSError(number, os.strerror(number)))
+
+
+def test_lockdown_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_text", lambda path: "none integrity [confidentiality]\n")
+    assert "locked down" in source._reason(OSError(1, ""))
 
 
 def test_a_source_that_lies_about_this_process_is_dropped(

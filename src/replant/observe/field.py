@@ -1,7 +1,8 @@
 """What a field is: a fact about a kernel object, declared once, with every way to get it.
 
-A class of facts is a :class:`~replant.observe.record.Record` whose annotations are given a :func:`field`. From this one
-declaration come the BPF program, the procfs reader, the comparison of the two, ``--json`` and the reference page.
+A class of facts is a :class:`~replant.observe.record.Record` whose annotations are given a :func:`field`. From this
+one declaration come the BPF program, the procfs reader, the comparison of the two, ``--json`` and the table in the
+documentation.
 """
 
 from __future__ import annotations

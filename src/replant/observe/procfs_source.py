@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from operator import attrgetter
+from _operator import attrgetter  # operator itself is not imported by anything else here
 
 from ..errors import TaskGone
 from . import procfs
@@ -59,7 +59,7 @@ class Files:
 
 _THREAD: dict[str, Callable[[int, int | None], object]] = {
     "stat": procfs.stat,
-    "status": procfs.status,
+    "status": procfs.status_text,
     "exe": procfs.exe,
     "cwd": procfs.cwd,
     "root": procfs.root,

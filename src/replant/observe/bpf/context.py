@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..field import MISSING
+from .memory import KernelMemory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..field import Missing
     from .layout import Layout
-    from .memory import KernelMemory
 
 # bits of vm_flags (linux/mm.h) and their words in smaps; the calibration must not contradict them. Bits of 32 and more
 # have moved between versions, and what a pkey or an architecture bit means depends: they are learnt, or not told.
@@ -32,7 +32,7 @@ class Context:
         self.special_ops = 0
         self.areas: dict[int, tuple[int, int, int]] = {}
         self.possible_cpus = _possible_cpus()
-        self.memory: KernelMemory | None = None
+        self._memory: KernelMemory | None = None
         self._words = {bit: word for bit, word in enumerate(_WORDS) if word}
         self._keys: dict[str, dict[int, int]] = {}
         self._names: dict[int, str] = {}
@@ -42,6 +42,13 @@ class Context:
         self.texts.clear()
         self.areas.clear()
         self._keys.clear()
+
+    @property
+    def memory(self) -> KernelMemory:
+        """The reader of kernel memory, loaded when it is first needed."""
+        if self._memory is None:
+            self._memory = KernelMemory()
+        return self._memory
 
     def keys(self, kind: str) -> dict[int, int]:
         """Addresses of one kind of object met so far, numbered; 0 is no object."""
@@ -66,7 +73,6 @@ class Context:
     def names(self, special: int) -> str:
         """The name of a special mapping: the string that the first word of its description points to."""
         if special not in self._names:
-            assert self.memory
             [pointer] = self.memory.read([(special + self.layout.places["vm_special_mapping", "name"].offset, 8)])
             [raw] = self.memory.read([(int.from_bytes(pointer, "little"), 16)])
             self._names[special] = raw.partition(b"\0")[0].decode("ascii", "replace")

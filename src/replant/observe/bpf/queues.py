@@ -62,7 +62,6 @@ class Queues:
         self._source = source
         self._pids = {tgid: pid for pid, tgid in numbers.items()}
         self._layout = source.layout
-        assert source.context.memory
         self._memory = source.context.memory
         self._keys = source.context.keys("file")
 

@@ -12,7 +12,6 @@ from ..record import Record
 from . import cache
 from .context import Context
 from .iterate import FILE, TASK, VMA, Filter, Iterator, Kind
-from .memory import KernelMemory
 from .paths import CWD, EXE, ROOT
 from .plan import Records
 
@@ -55,9 +54,8 @@ class BpfSource:
             self.chosen = Filter()
             self.level = self._own_level()
             self.context = Context(self.layout, self.level)
-            self.context.memory = KernelMemory()
         except OSError as error:
-            raise Unavailable(*_reason(error)) from None
+            raise Unavailable(_reason(error)) from None
         self._iterators: dict[tuple[object, ...], Iterator] = {}
 
     def _own_level(self) -> int:
@@ -142,10 +140,23 @@ def _task_count() -> int:
         return int(file.read().split(b"/")[1].split()[0]) * 5 // 4 + 16
 
 
-def _reason(error: OSError) -> tuple[str]:
-    why = {
-        1: "BPF needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN",
-        2: "the kernel has no type information (CONFIG_DEBUG_INFO_BTF)",
-        38: "the kernel has no bpf(2)",
-    }
-    return (why.get(error.errno or 0, f"the kernel refuses to load BPF programs: {error.strerror}"),)
+_WHY = {
+    1: "it needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN",
+    2: "the kernel has no type information (CONFIG_DEBUG_INFO_BTF)",
+    38: "the kernel has no bpf(2)",
+}
+
+
+def _reason(error: OSError) -> str:
+    """What keeps programs from being loaded, from the kernel's error and what else can be known."""
+    if "[confidentiality]" in _text("/sys/kernel/security/lockdown"):
+        return "the kernel is locked down (confidentiality)"
+    return _WHY.get(error.errno or 0, f"the kernel refuses: {error.strerror}")
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""

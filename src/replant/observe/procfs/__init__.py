@@ -15,7 +15,7 @@ from .links import cwd, exe, namespaces, root
 from .maps import Mapping, maps
 from .mounts import Mount, mountinfo
 from .stat import Stat, stat
-from .status import Status, status
+from .status import Status, status, status_text
 from .task import Limit, Timer, auxv, cmdline, environ, limits, oom_score_adj, personality, resident_kib, timers
 from .tree import Node, children, pids, threads, tree
 
@@ -49,6 +49,7 @@ __all__ = [
     "root",
     "stat",
     "status",
+    "status_text",
     "threads",
     "timers",
     "tree",

@@ -5,6 +5,10 @@ from __future__ import annotations
 from ..record import Record
 from .read import read, task_path, text
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Status(Record):
     """What dumping needs of proc_pid_status(5). Masks are integers; ids are (real, effective, saved, filesystem).
@@ -52,71 +56,99 @@ class Status(Record):
     mems_allowed: int
 
 
+class StatusText:
+    """The file as read; a field is parsed when it is asked for, by the name it has in :class:`Status`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = b"\n" + data
+
+    def __getattr__(self, name: str) -> object:
+        word, parse = _PARSERS[name]
+        at = self._data.find(word)
+        if at < 0:
+            return parse(None)
+        begin = at + len(word)
+        return parse(self._data[begin : self._data.index(b"\n", begin)])
+
+
+def status_text(pid: int, tid: int | None = None) -> StatusText:
+    """The status of a process or thread, for those who want few fields of it.
+
+    :raises TaskGone: the task has ended and been reaped.
+    """
+    return StatusText(read(pid, f"{task_path(pid, tid)}/status"))
+
+
 def status(pid: int, tid: int | None = None) -> Status:
     """The status of a process (its leader), or of one thread.
 
     :raises TaskGone: the task has ended and been reaped.
     """
-    lines = read(pid, f"{task_path(pid, tid)}/status").split(b"\n")
-    words = dict([line.split(b":\t", 1) for line in lines if b":\t" in line])
-    return _status(words)
+    parsed = status_text(pid, tid)
+    return Status._make([getattr(parsed, name) for name in Status._fields])
 
 
-def _status(words: dict[bytes, bytes]) -> Status:
-    queued, _, limit = words.get(b"SigQ", b"0/0").partition(b"/")
-    return Status(
-        _unescape(words[b"Name"]),
-        int(words[b"Umask"], 8) if b"Umask" in words else None,
-        words[b"State"][:1].decode(),
-        int(words[b"Tgid"]),
-        int(words[b"Pid"]),
-        int(words[b"PPid"]),
-        int(words[b"TracerPid"]),
-        _numbers(words, b"Uid"),
-        _numbers(words, b"Gid"),
-        _numbers(words, b"Groups"),
-        _numbers(words, b"NStgid"),
-        _numbers(words, b"NSpid"),
-        _numbers(words, b"NSpgid"),
-        _numbers(words, b"NSsid"),
-        _kib(words, b"VmSize"),
-        _kib(words, b"VmLck"),
-        _kib(words, b"VmRSS"),
-        _kib(words, b"VmSwap"),
-        words.get(b"CoreDumping") == b"1",
-        words.get(b"THP_enabled") != b"0",
-        int(words.get(b"Threads", b"0")),
-        (int(queued), int(limit)),
-        _mask(words, b"SigPnd"),
-        _mask(words, b"ShdPnd"),
-        _mask(words, b"SigBlk"),
-        _mask(words, b"SigIgn"),
-        _mask(words, b"SigCgt"),
-        _mask(words, b"CapInh"),
-        _mask(words, b"CapPrm"),
-        _mask(words, b"CapEff"),
-        _mask(words, b"CapBnd"),
-        _mask(words, b"CapAmb"),
-        words.get(b"NoNewPrivs") == b"1",
-        int(words.get(b"Seccomp", b"0")),
-        int(words[b"Seccomp_filters"]) if b"Seccomp_filters" in words else None,
-        _mask(words, b"Cpus_allowed"),
-        _mask(words, b"Mems_allowed"),
-    )
+def _name(raw: bytes | None) -> str:
+    # proc_task_name writes a newline as \\n and a backslash as two, and leaves everything else alone
+    parts = (raw or b"").split(b"\\\\")
+    return text(b"\\".join([part.replace(b"\\n", b"\n") for part in parts]))
 
 
-def _mask(words: dict[bytes, bytes], name: bytes) -> int:
-    return int(words.get(name, b"0").replace(b",", b""), 16)
+def _number(raw: bytes | None) -> int:
+    return int(raw or 0)
 
 
-def _numbers(words: dict[bytes, bytes], name: bytes) -> tuple[int, ...]:
-    return tuple(map(int, words.get(name, b"").split()))
+def _number_or_none(raw: bytes | None) -> int | None:
+    return None if raw is None else int(raw)
 
 
-def _kib(words: dict[bytes, bytes], name: bytes) -> int:
-    return int(words.get(name, b"0 kB")[:-3])
+def _numbers(raw: bytes | None) -> tuple[int, ...]:
+    return tuple(map(int, (raw or b"").split()))
 
 
-def _unescape(name: bytes) -> str:
-    # proc_task_name escapes only newline and backslash here
-    return text(name.replace(b"\\n", b"\n").replace(b"\\\\", b"\\") if b"\\" in name else name)
+def _kib(raw: bytes | None) -> int:
+    return int(raw[:-3]) if raw else 0
+
+
+def _mask(raw: bytes | None) -> int:
+    return int(raw.replace(b",", b""), 16) if raw else 0
+
+
+def _queue(raw: bytes | None) -> tuple[int, int]:
+    queued, _, limit = (raw or b"0/0").partition(b"/")
+    return int(queued), int(limit)
+
+
+_PARSERS: dict[str, tuple[bytes, Callable[[bytes | None], object]]] = {
+    "name": (b"\nName:\t", _name),
+    "umask": (b"\nUmask:\t", lambda raw: None if raw is None else int(raw, 8)),
+    "state": (b"\nState:\t", lambda raw: (raw or b"?")[:1].decode()),
+    **{f"ns_{name}": (b"\nNS%s:\t" % name.encode(), _numbers) for name in ("tgid", "pid", "pgid", "sid")},
+    **{name: (b"\n%s:\t" % name.capitalize().encode(), _number) for name in ("tgid", "pid", "threads", "seccomp")},
+    "ppid": (b"\nPPid:\t", _number),
+    "tracer_pid": (b"\nTracerPid:\t", _number),
+    "uids": (b"\nUid:\t", _numbers),
+    "gids": (b"\nGid:\t", _numbers),
+    "groups": (b"\nGroups:\t", _numbers),
+    "vm_size": (b"\nVmSize:\t", _kib),
+    "vm_locked": (b"\nVmLck:\t", _kib),
+    "vm_rss": (b"\nVmRSS:\t", _kib),
+    "vm_swap": (b"\nVmSwap:\t", _kib),
+    "core_dumping": (b"\nCoreDumping:\t", lambda raw: raw == b"1"),
+    "thp_enabled": (b"\nTHP_enabled:\t", lambda raw: raw != b"0"),
+    "sigq": (b"\nSigQ:\t", _queue),
+    "sig_pending": (b"\nSigPnd:\t", _mask),
+    "shared_pending": (b"\nShdPnd:\t", _mask),
+    "sig_blocked": (b"\nSigBlk:\t", _mask),
+    "sig_ignored": (b"\nSigIgn:\t", _mask),
+    "sig_caught": (b"\nSigCgt:\t", _mask),
+    "cap_inheritable": (b"\nCapInh:\t", _mask),
+    "cap_permitted": (b"\nCapPrm:\t", _mask),
+    "cap_effective": (b"\nCapEff:\t", _mask),
+    "cap_bounding": (b"\nCapBnd:\t", _mask),
+    "cap_ambient": (b"\nCapAmb:\t", _mask),
+    "no_new_privs": (b"\nNoNewPrivs:\t", lambda raw: raw == b"1"),
+    "seccomp_filters": (b"\nSeccomp_filters:\t", _number_or_none),
+    "cpus_allowed": (b"\nCpus_allowed:\t", _mask),
+    "mems_allowed": (b"\nMems_allowed:\t", _mask),
+}
