@@ -160,7 +160,7 @@ class World:
                 module.check(file)
         made = self.made
         for group in groups(module, files):
-            track = Track("restorer")
+            track = Track(str(os.getpid()) if hasattr(module, "maker") and module.maker(group) else "replant")
             slots = module.make(group, track, self)
             assert len(slots) == len(group)
             run(track)

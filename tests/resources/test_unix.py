@@ -428,3 +428,16 @@ def test_datagram_sockets_connected_to_each_other_remember_nobody(world: World, 
     a, b = again(world, a, b)
     assert credentials(a) == (0, -1, -1)
     assert b.recv(10) == b"hello"
+
+
+def test_a_pair_that_we_made_as_another_user(world: World) -> None:
+    os.setresgid(-1, 3001, -1)
+    os.setresuid(-1, 3000, -1)
+    try:
+        a, b = socket.socketpair()
+    finally:
+        os.setresuid(-1, 0, -1)
+        os.setresgid(-1, 0, -1)
+    a, b = again(world, a, b)
+    assert credentials(a) == (os.getpid(), 3000, 3001)
+    assert (os.geteuid(), os.getegid()) == (0, 0)

@@ -1,7 +1,8 @@
 """Unix sockets of all types: pairs, listening, connected, bound, and what is queued in them.
 
-All sockets of a tree are made together, as one may be connected to any other, send to it or listen for it. A peer
-outside of the tree, connections not yet accepted and descriptors in flight are refused.
+A pair is made by the process that made it. All other sockets of a tree are made together, as one may be connected to
+any other, send to it or listen for it. A peer outside of the tree, connections not yet accepted and descriptors in
+flight are refused.
 """
 
 from __future__ import annotations
@@ -155,8 +156,22 @@ def _file(diag: Diag, st: os.stat_result | None) -> tuple[int, int, int, int, in
 
 
 def group(file: File) -> object:
-    """All unix sockets are made together."""
-    return ()
+    """A pair without names stands for itself; all other sockets of a tree are made together."""
+    state = _state(file)
+    if not _is_pair(state):
+        return ()
+    return (min(state.ino, state.peer), max(state.ino, state.peer)) if state.peer else (state.ino,)
+
+
+def _is_pair(state: State) -> bool:
+    """Born as a pair, of which the other end may be closed."""
+    return state.peer >= 0 and state.credentials[0] > 0 and not state.name and not state.peer_name
+
+
+def maker(files: Sequence[File]) -> int:
+    """Who has called socketpair(2)."""
+    state = _state(files[0])
+    return state.maker[0] if _is_pair(state) else 0
 
 
 def _state(file: File) -> State:
@@ -177,6 +192,8 @@ def complete(files: Sequence[File]) -> None:
 
 def _lost(state: State, peer: State | None, names: set[bytes]) -> str:
     one_way = peer is not None and peer.peer != state.ino
+    if state.peer > 0 and peer is None:
+        return "it is connected one way to a socket that has no name"
     by_name = one_way or (state.type == socket.SOCK_DGRAM and not state.credentials[0])
     if peer is not None and by_name and not peer.name:
         return "it is connected one way to a socket that has no name"

@@ -14,17 +14,20 @@ from replant.resources.shared import pairs, sockopt
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeVar
 
     from replant.abi.call import Slot, Track
     from replant.resources.files.unix import State
 
     Credentials = tuple[int, int, int]
+    T = TypeVar("T")
     StandIn = Callable[[Track, int, int, int], Track]
 
 _BOTH = 3  # the two bits of shutdown
 _ROOM_PER_MESSAGE = 4096  # what the kernel charges a sender for a message beyond its bytes
 _ENOENT = 2
 _NOBODY = (0, 0, 0)
+_PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 28, 1 << 2
 
 
 class Maker:
@@ -63,9 +66,26 @@ class Maker:
         self._finish()
         return [self.slots[s.ino] for s in self.states]
 
-    def _as(self, credentials: Credentials) -> Track:
-        """Where calls go that a process with these credentials has to make."""
-        return self._stand_in(self.on, *credentials) if credentials[0] > 0 else self.on
+    def _by(self, maker: Credentials, act: Callable[[Track], T]) -> T:
+        """``act``, its calls made by a process with these credentials: the one whose track this is, or a stand-in."""
+        pid, uid, gid = maker
+        if pid <= 0:
+            return act(self.on)
+        if self.on.actor != str(pid):
+            return act(self._stand_in(self.on, pid, uid, gid))
+        own = os.geteuid(), os.getegid()
+        if (uid, gid) == own:
+            return act(self.on)
+        self._become(uid, gid, _NO_SETUID_FIXUP)
+        made = act(self.on)
+        self._become(*own, 0)
+        return made
+
+    def _become(self, uid: int, gid: int, bits: int) -> None:
+        self.on.call(x86_64.prctl, _PR_SET_SECUREBITS, _NO_SETUID_FIXUP, why="capabilities stay when ids change")
+        self.on.call(x86_64.setresgid, -1, gid, -1, why="sockets remember the group")
+        self.on.call(x86_64.setresuid, -1, uid, -1, why="sockets remember the user")
+        self.on.call(x86_64.prctl, _PR_SET_SECUREBITS, bits)
 
     # sockets
 
@@ -74,8 +94,11 @@ class Maker:
         self.slots[state.ino] = fd
         self._bind(state, fd)
         if state.state == socket.TCP_LISTEN:
-            self._as(state.maker).call(x86_64.listen, fd, state.backlog, why="listen")
+            self._listen(fd, state.backlog, state.maker)
             self.servers[state.name] = fd
+
+    def _listen(self, fd: Slot, backlog: int, maker: Credentials) -> None:
+        self._by(maker, lambda on: on.call(x86_64.listen, fd, backlog, why="listen"))
 
     def _bind(self, state: State, fd: Slot) -> None:
         if not state.name:
@@ -117,7 +140,7 @@ class Maker:
     def _connect(self, left: State, right: State | None) -> None:
         names = (left.name, right.name if right else left.peer_name)
         if left.type == socket.SOCK_DGRAM or not any(names):
-            made = pairs.socketpair(self._as(left.maker), socket.AF_UNIX, left.type)
+            made = self._by(left.maker, lambda on: pairs.socketpair(on, socket.AF_UNIX, left.type))
         elif self._is_server(*names):
             made = self._accept(left, names[0], right, names[1])[::-1]
         else:
@@ -152,8 +175,8 @@ class Maker:
         elif own:
             self._bind_name(fd, own, "")
         address = unix.sockaddr(name)
-        connecting = self._as(server.maker if server else _NOBODY)
-        connecting.call(x86_64.connect, fd, address, len(address), why="connect")
+        maker = server.maker if server else _NOBODY
+        self._by(maker, lambda on: on.call(x86_64.connect, fd, address, len(address), why="connect"))
         return fd, self.on.call(x86_64.accept4, self.servers[name], 0, 0, 0, why="accept")
 
     def _borrow(self, server: State | None, name: bytes, kind: int, maker: Credentials) -> None:
@@ -163,7 +186,7 @@ class Maker:
             self._bind(server, fd)
         else:
             self._bind_name(fd, name, "")
-        self._as(maker).call(x86_64.listen, fd, 1)
+        self._listen(fd, 1, maker)
         self.servers[name] = fd
         self.borrowed.append(name)
 
