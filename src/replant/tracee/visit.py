@@ -108,6 +108,7 @@ class Visitor:
             signal = wait.delivery(status)
             if signal == self.signal:
                 if self._stands_at(blob.TRAPPED):
+                    wait.for_task(tid)  # nobody else of this process shall find it
                     return
                 signal = 0  # somebody else's, and nobody minds it
             self._pass_on(status, signal)
