@@ -111,6 +111,26 @@ CASES: dict[str, tuple[str, Callable[[], object], dict[str, Way]]] = {
             "BPF, as records": ways.files_bpf_records,
         },
     ),
+    "frozen": (
+        "what a dump reads of 200 stopped processes",
+        lambda: subjects.processes(200),
+        {"procfs": ways.frozen_procfs, "BPF": ways.frozen_bpf},
+    ),
+    "frozen-maps": (
+        "what a dump reads of a process with 10,000 mappings",
+        lambda: one(subjects.many_maps()),
+        {"procfs": ways.frozen_procfs, "BPF": ways.frozen_bpf},
+    ),
+    "frozen-files": (
+        "what a dump reads of a process with 1000 descriptors",
+        lambda: one(subjects.many_files()),
+        {"procfs": ways.frozen_procfs, "BPF": ways.frozen_bpf},
+    ),
+    "frozen-one": (
+        "what a dump reads of one small process",
+        lambda: subjects.processes(1),
+        {"procfs": ways.frozen_procfs, "BPF": ways.frozen_bpf},
+    ),
     "system": (
         "whole system: tasks, mappings, descriptors",
         everything,

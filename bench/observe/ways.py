@@ -12,6 +12,7 @@ import psutil
 
 from replant.observe import procfs
 from replant.observe.facts import File, Task, Vma
+from replant.observe.frozen import Frozen
 from replant.observe.observer import Observer
 
 Rows = Sequence[object]
@@ -135,6 +136,24 @@ def files_bpf(pids: Sequence[int]) -> Rows:
 
 def files_bpf_records(pids: Sequence[int]) -> Rows:
     return observer("bpf").files(pids=pids)
+
+
+# what a dump reads of a frozen tree: stat, status, mappings with flags, descriptors and their fdinfo
+
+
+def frozen_procfs(pids: Sequence[int]) -> Rows:
+    rows: list[object] = []
+    for pid in pids:
+        rows += [procfs.stat(pid), procfs.status(pid), *procfs.maps(pid), *procfs.fds(pid), *procfs.fdinfos(pid)]
+    return rows
+
+
+def frozen_bpf(pids: Sequence[int]) -> Rows:
+    frozen = Frozen(pids, observer("bpf"))
+    rows: list[object] = []
+    for pid in pids:
+        rows += [frozen.stat(pid), frozen.status(pid), *frozen.maps(pid), *frozen.fds(pid), *frozen.fdinfos(pid)]
+    return rows
 
 
 # everything there is: nine facts of all processes, all their mappings, all their descriptors

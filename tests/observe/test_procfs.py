@@ -67,7 +67,8 @@ def test_umask_and_limits() -> None:
 
 @pytest.mark.parametrize("name", [") R (\n\\", "\\n\\\\n", "(((", "\udcff é"])
 def test_a_command_name_of_strange_characters(name: str) -> None:
-    code = f"import sys; open('/proc/self/comm', 'wb').write({os.fsencode(name)!r}); print('ready', flush=True); sys.stdin.read()"
+    write = f"open('/proc/self/comm', 'wb').write({os.fsencode(name)!r})"
+    code = f"import sys; {write}; print('ready', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1) as child:
         assert child.stdout and child.stdout.readline() == b"ready\n"
         assert procfs.stat(child.pid).comm == procfs.status(child.pid).name == name

@@ -13,6 +13,7 @@ from .field import MISSING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from .bpf.context import Context
     from .field import Decode
@@ -25,16 +26,27 @@ def each(function: Callable[..., object]) -> Decode:
     return lambda _context, *columns: map(function, *columns)
 
 
+class _Known(dict[object, object]):
+    """Values by what they were made of; more than a few are forgotten, so that nothing grows for ever."""
+
+    def __init__(self, make: Callable[[Any], object]) -> None:
+        self._make = make
+
+    def __missing__(self, key: object) -> object:
+        if len(self) > 1024:
+            self.clear()
+        value = self[key] = self._make(key)
+        return value
+
+
 def once(function: Callable[..., object]) -> Decode:
     """``function`` of the values of records, called once for equal ones: for columns with few different values."""
+    single, several = _Known(function), _Known(lambda values: function(*values))
 
     def decode(_context: Context, *columns: Sequence[object]) -> Iterable[object]:
         if len(columns) == 1:
-            known = {value: function(value) for value in set(columns[0])}
-            return map(known.__getitem__, columns[0])
-        values = list(zip(*columns, strict=True))
-        known = {value: function(*value) for value in set(values)}
-        return map(known.__getitem__, values)
+            return map(single.__getitem__, columns[0])
+        return map(several.__getitem__, zip(*columns, strict=True))
 
     return decode
 
@@ -208,12 +220,12 @@ def vm_flags(context: Context, words: Ints) -> Iterable[object]:
 def vma_name(
     context: Context, mounts: Ints, dentries: Ints, ops: Ints, data: Ints, starts: Ints, ends: Ints, pids: Ints
 ) -> Iterable[object]:
-    """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing.
-
-    Records stand by process and address, so the few that are heap or stack are found by bisection.
-    """
-    texts, special = context.texts, context.special_ops
-    found = [texts.get(pair, MISSING) if pair[1] else "" for pair in zip(mounts, dentries, strict=True)]
+    """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing."""
+    texts: dict[tuple[int, int], object] = {**context.texts, (0, 0): ""}
+    found = list(map(texts.get, zip(mounts, dentries, strict=True)))
+    if None in found:
+        found = [MISSING if text is None else text for text in found]
+    # records stand by process and address, so the few that are heap or stack are found by bisection
     for pid, (start_brk, brk, stack) in context.areas.items():
         first, end = bisect_left(pids, pid), bisect_right(pids, pid)
         for at in range(bisect_right(starts, stack, first, end) - 1, first - 1, -1):
@@ -224,9 +236,17 @@ def vma_name(
             if starts[at] >= brk:
                 break
             found[at] = found[at] or "[heap]"
-    for at in [at for at, value in enumerate(ops) if value == special and not dentries[at]]:
-        found[at] = context.names(data[at])
+    for at in _places(ops, context.special_ops):
+        found[at] = found[at] or context.names(data[at])
     return found
+
+
+def _places(column: Ints, value: int) -> Iterable[int]:
+    """Where a rare value is; searching is the list's own work."""
+    at = -1
+    for _ in range(column.count(value)):
+        at = column.index(value, at + 1)
+        yield at
 
 
 O_CLOEXEC = 0o2000000

@@ -87,6 +87,15 @@ class Observer:
         seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
         return list(map(facts._make, seen.records))
 
+    def prepare(self, processes: int) -> None:
+        """Loads and checks what tasks, mappings and files need, so that a frozen tree does not have to wait for it."""
+        if self._bpf:
+            self._bpf.room = processes
+        own = [os.getpid()]
+        self.tasks(pids=own, threads=True)
+        self.vmas(pids=own)
+        self.files(pids=own)
+
     def queues(self, pids: Sequence[int]) -> Queues | None:
         """What waits in epoll sets, unix sockets and for signals, of those the caller may ptrace; only BPF can tell."""
         if self._bpf is None:

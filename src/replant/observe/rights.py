@@ -19,9 +19,14 @@ _CAP_SYS_PTRACE = 19
 
 def hidden(pids: Iterable[object]) -> frozenset[object]:
     """Those of the processes that the caller may not know more about than that they exist."""
-    if os.geteuid() == 0 and procfs.status(os.getpid()).cap_effective >> _CAP_SYS_PTRACE & 1:
+    if os.geteuid() == 0 and _may_ptrace_all():
         return frozenset()
     return frozenset(pid for pid in set(pids) if not _may_read(pid))
+
+
+def _may_ptrace_all() -> bool:
+    effective = procfs.status_text(os.getpid()).cap_effective
+    return isinstance(effective, int) and bool(effective >> _CAP_SYS_PTRACE & 1)
 
 
 def _may_read(pid: object) -> bool:

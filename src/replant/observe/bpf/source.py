@@ -56,6 +56,7 @@ class BpfSource:
             self.context = Context(self.layout, self.level)
         except OSError as error:
             raise Unavailable(_reason(error)) from None
+        self.room = 1  # processes that programs are given room for from the start
         self._iterators: dict[tuple[object, ...], Iterator] = {}
 
     def _own_level(self) -> int:
@@ -80,7 +81,7 @@ class BpfSource:
         declared = fields_of(facts)
         iterator = self._iterator(facts, names, leaders=leaders)
         self.chosen.choose(tgids)
-        count = len(tgids) if tgids is not None else 1 if pid else _task_count()
+        count = max(self.room, len(tgids) if tgids is not None else 1 if pid else _task_count())
         records = self._scan(iterator, count * (1 if facts is Task else 64), pid)
         return [self._values(declared[name], iterator, records) for name in names]
 
