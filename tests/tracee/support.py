@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from replant.abi import x86_64 as nr
@@ -17,6 +19,40 @@ from replant.tracee.freeze import freeze
 
 THREADS = 10
 HERE = Path(__file__).parent
+
+
+def state(tid: int) -> str:
+    return Path(f"/proc/{tid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def until(fact: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not fact():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@contextmanager
+def running(*command: str) -> Iterator[subprocess.Popen]:
+    """A program that has said "ready"; killed with its process group in the end."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.communicate()
+
+
+def python(program: str):
+    return running(sys.executable, "-c", program)
+
+
+def children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def build(folder: Path) -> Path:
@@ -108,19 +144,21 @@ ASKS = questions.Questions(
 )
 
 
+HARMLESS = questions.Questions([Call(nr.getpid)], [Call(nr.getppid)])
+
+
 def visit(pid: int) -> None:
     """What a dump does: freeze, ask every thread, open and close in the first one, release."""
     opens = opening()
     with freeze(pid) as frozen:
-        for task in frozen.tasks:
-            if task.zombie:
-                continue
-            with remote.Inside(task) as inside:
-                first = task.threads[0]
-                fd = inside.ask(first, opens)[0].ret
-                inside.ask(first, [Call(nr.close, fd)])
-                for thread in task.threads:
-                    assert inside.ask(thread, ASKS)[0].ret == thread.tid
+        for inside in remote.each([task for task in frozen.tasks if not task.zombie], ASKS):
+            first, *others = inside.task.threads
+            assert inside.ask(first, ASKS)[0].ret == first.tid
+            fd = inside.ask(first, opens)[0].ret
+            inside.ask(first, [Call(nr.close, fd)])
+            inside.ask(first, HARMLESS)
+            for thread in others:
+                assert inside.ask(thread, ASKS)[0].ret == thread.tid
 
 
 def dumper(pid: int, fatal_step: int = 0) -> int:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,7 @@ from replant.tracee.batch import CallFailed
 from replant.tracee.freeze import freeze
 from replant.tracee.questions import Questions
 
-from .support import Target, build
-from .test_freeze import python, running, state, until
+from .support import Target, build, dumper, python, running, state, status_of, until
 
 IDLE = "print('ready', flush=True); input()"
 GETTID = Questions([Call(nr.gettid)])
@@ -157,16 +157,44 @@ print(result, time.monotonic() - start, flush=True)
 """
 
 
-def test_a_sleep_takes_its_time_and_no_more() -> None:
+def sleeps_in(pid: int, number: int) -> bool:
+    return Path(f"/proc/{pid}/syscall").read_text().startswith(f"{number} ")
+
+
+@pytest.mark.parametrize("deaths", [(), range(6, 36, 4)], ids=["alive", "dying"])
+def test_a_sleep_takes_its_time_and_no_more(deaths: Sequence[int]) -> None:
     with python(SLEEPING) as process:
-        until(lambda: Path(f"/proc/{process.pid}/syscall").read_text().startswith(f"{nr.clock_nanosleep} "))
-        for _ in range(8):
-            with freeze(process.pid) as frozen:
-                remote.ask(frozen.tasks[0].threads[0], GETTID)
-            time.sleep(0.05)
+        until(lambda: sleeps_in(process.pid, nr.clock_nanosleep))
+        for step in deaths or [0] * 8:
+            assert status_of(dumper(process.pid, step)) == (-signal.SIGKILL if deaths else 0)
+            time.sleep(0.02)
         result, seconds = process.stdout.readline().split()
         assert result == b"0"
-        assert 0.6 <= float(seconds) < 0.9
+        assert 0.6 <= float(seconds) < 1.0
+
+
+SUSPENDED = """
+import ctypes, signal
+libc = ctypes.CDLL(None, use_errno=True)
+handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
+libc.signal(10, handler)
+signal.pthread_sigmask(signal.SIG_SETMASK, {10, 12})
+print("ready", flush=True)
+result = libc.sigsuspend(bytes(128))
+print(result, ctypes.get_errno(), *map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ())), flush=True)
+"""
+
+
+def test_a_temporary_mask_comes_and_goes_as_before() -> None:
+    with python(SUSPENDED) as process:
+        until(lambda: sleeps_in(process.pid, nr.rt_sigsuspend))
+        step = 1
+        while status_of(dumper(process.pid, step)):
+            until(lambda: sleeps_in(process.pid, nr.rt_sigsuspend))
+            step += 1
+        until(lambda: sleeps_in(process.pid, nr.rt_sigsuspend))
+        os.kill(process.pid, signal.SIGUSR1)
+        assert process.stdout.readline() == b"-1 4 10 12\n"
 
 
 def test_a_signal_blocked_by_the_thread_is_not_used() -> None:

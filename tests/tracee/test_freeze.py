@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,36 +15,7 @@ from replant.errors import Refused, TaskGone
 from replant.tracee import memory, ptrace, resume, seize, wait
 from replant.tracee.freeze import freeze
 
-
-def state(tid: int) -> str:
-    return Path(f"/proc/{tid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-
-
-def until(fact: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not fact():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
-@contextmanager
-def running(*command: str) -> Iterator[subprocess.Popen]:
-    """A program that has said "ready"; killed with its process group in the end."""
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
-    try:
-        assert process.stdout.readline() == b"ready\n"
-        yield process
-    finally:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.communicate()
-
-
-def python(program: str):
-    return running(sys.executable, "-c", program)
-
+from .support import children, python, running, state, until
 
 TREE = "sleep 1000 & (sleep 1000 & sleep 1000 & echo ready; wait) & wait"
 
@@ -76,10 +45,6 @@ def test_zombies_are_listed() -> None:
         until(lambda: "Z" in map(state, children(process.pid)))
         with freeze(process.pid) as frozen:
             assert [(task.zombie, len(task.threads)) for task in frozen.tasks] == [(False, 1), (True, 0)]
-
-
-def children(pid: int) -> list[int]:
-    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def test_a_stopped_process_stays_stopped() -> None:
