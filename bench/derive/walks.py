@@ -17,7 +17,7 @@ def random_op(rng: Random, tasks: Tasks, pids: range, *, subreapers: bool = True
     """An operation that may or may not be allowed; actors are mostly alive."""
     living = [pid for pid in tasks.ppid if pid not in tasks.dead]
     actor = rng.choice(living)
-    some = [*tasks.ppid, *tasks.members]
+    some = [n for n in (*tasks.ppid, *tasks.members) if n]  # 0 would mean the actor
     kind = rng.choice(("fork", "fork", "fork_sibling", "setsid", "setpgid", "setpgid", "exit", "wait", "more"))
     if kind in ("fork", "fork_sibling"):
         return (actor, kind, rng.choice(pids))

@@ -77,7 +77,8 @@ def grow(
 ) -> Growth | Stuck:
     """The creation tree for ``above`` and ``cohort`` (both indexed by node, entry 0 being ``0`` and ``FOUNDER``).
 
-    ``above[v]`` is 0 where nothing is demanded; ``cohort[v]`` is the founder of a member's cohort, or ``FOUNDER``.
+    ``above[v]`` is 0 where nothing is demanded; followed upwards it leads to 0 from everywhere. ``cohort[v]`` is the
+    founder of a member's cohort, or ``FOUNDER``.
     ``budget`` bounds the attempts of the search. ``births`` are wishes: founders and the cohorts they are best born
     into, heard where that costs no solution. :return: the tree, or the founders that cannot be placed.
     """
