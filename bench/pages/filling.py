@@ -1,6 +1,9 @@
 """Pages into a new address space: ways to fill anonymous memory from the store, as ratios to pread alone.
 
-Usage: python bench/pages/filling.py [DIRECTORY ...]: where the page store lies (a disk, a tmpfs).
+Usage: python bench/pages/filling.py [--cold] [DIRECTORY ...]: where the page store lies (a disk, a tmpfs).
+
+In a virtual machine that reports free memory to its host, large free blocks are cold: they come back slowly. By default
+as much memory as a round needs is touched and freed before; with --cold it is not.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Callable, Iterable
 from replant.abi import mman, x86_64
 from replant.abi.call import Call
 from replant.abi.libc import syscall_raw
-from replant.pages.fill import HUGE, allocate, read
+from replant.pages.fill import HUGE, collapse, populate, read
 
 ROUNDS = 7
 PAGE = 4096
@@ -27,12 +30,12 @@ def preads(start: int, length: int, fd: int) -> Iterable[Call]:
 
 
 def populated(start: int, length: int, fd: int) -> Iterable[Call]:
-    yield from allocate(start, length, 0, fd, False)
+    yield from populate(start, length)
     yield from read(start, length, 0, fd)
 
 
 def collapsed(start: int, length: int, fd: int) -> Iterable[Call]:
-    yield from allocate(start, length, 0, fd, True)
+    yield from collapse(start, length, 0, fd)
     yield from read(start, length, 0, fd)
 
 
@@ -54,7 +57,9 @@ def once(length: int, fd: int, way: Callable[[int, int, int], Iterable[Call]]) -
 
 
 def warm(length: int) -> None:
-    """Have the memory that a round needs in the guest: what is freed goes back to the host after a while."""
+    """Have the memory that a round needs in the guest."""
+    if "--cold" in sys.argv:
+        return
     for advice in (mmap.MADV_NORMAL, mmap.MADV_HUGEPAGE):
         area = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         area.madvise(advice)
@@ -79,6 +84,6 @@ def measure(directory: str, length: int) -> None:
 
 
 if __name__ == "__main__":
-    for where in sys.argv[1:] or ["/tmp", "/dev/shm"]:
+    for where in [a for a in sys.argv[1:] if a != "--cold"] or ["/tmp", "/dev/shm"]:
         for mib in (2, 8, 64, 512):
             measure(where, mib << 20)

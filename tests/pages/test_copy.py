@@ -19,7 +19,7 @@ from replant.model.invariants import GUARD
 from replant.model.tree import Vma
 from replant.pages import copy as copying
 from replant.pages.copy import copy
-from replant.pages.fill import HUGE, check_filled, fill_calls, huge_pages_allowed
+from replant.pages.fill import HUGE, check_filled, fill_calls
 from replant.pages.scan import Scan, scan
 from replant.pages.store import PageWriter
 
@@ -146,8 +146,8 @@ def test_memory_that_nobody_can_read_is_named(target: Target, store: PageWriter)
     assert e.value.code == "memory-unreadable" and f"{vma.end + (1 << 30):x}" in str(e.value)
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_there_and_back(target: Target, store: PageWriter, told: bool) -> None:
+@pytest.mark.parametrize(("told", "large"), [(False, False), (True, False), (True, True)])
+def test_there_and_back(target: Target, store: PageWriter, told: bool, large: bool) -> None:
     """Copied, unmapped, mapped again, filled: the process sees what it saw."""
     vmas = fragmented(target)
     saved = copy(target.pid, scan(target.pid, vmas), store)
@@ -155,7 +155,7 @@ def test_there_and_back(target: Target, store: PageWriter, told: bool) -> None:
     target.ask([Call(x86_64.munmap, v.start, v.end - v.start) for v in vmas])
     again = [target.map((v.end - v.start) // PAGE, at=v.start) for v in vmas]
     assert [(v.start, v.end) for v in again] == [(v.start, v.end) for v in vmas]
-    calls = fill_calls(saved, store.fd, vmas if told else ())
+    calls = fill_calls(saved, store.fd, vmas if told else (), large)
     check_filled(calls, target.ask(calls))
     assert [target.read(v.start, v.end - v.start) for v in vmas] == before
     assert scan(target.pid, vmas).bytes == sum(n for _, n, _ in iter_unpack("<QQQ", saved)), (
@@ -163,19 +163,23 @@ def test_there_and_back(target: Target, store: PageWriter, told: bool) -> None:
     )
 
 
-def test_large_areas_become_huge_pages_unless_unwanted(target: Target, store: PageWriter) -> None:
+@pytest.mark.parametrize(
+    ("flags", "chosen", "expected"), [("", True, True), ("nh", True, False), ("hg", False, True), ("", False, False)]
+)
+def test_huge_pages_where_they_are_wanted(
+    target: Target, store: PageWriter, flags: str, chosen: bool, expected: bool
+) -> None:
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    if "[always]" in setting or "[never]" in setting:
+        pytest.skip("huge pages everywhere, or nowhere")
     size = 4 * HUGE
-    runs = b"".join(n.to_bytes(8, "little") for n in (0, size, 0))
     os.pwrite(store.fd, os.urandom(size), 0)
-    for flags, expected in (("mr mw", 3 * HUGE), ("mr nh", 0)):
-        vma = target.map(size // PAGE)._replace(flags=flags)
-        runs = vma.start.to_bytes(8, "little") + size.to_bytes(8, "little") + bytes(8)
-        calls = fill_calls(runs, store.fd, [vma])
-        check_filled(calls, target.ask(calls))
-        assert target.read(vma.start, size) == os.pread(store.fd, size, 0)
-        if huge_pages_allowed():
-            assert huge(target.pid, vma) >= expected and (expected or huge(target.pid, vma) == 0)
-        target.ask([Call(x86_64.munmap, vma.start, size)])
+    vma = target.map(size // PAGE)._replace(flags=flags)
+    runs = b"".join(n.to_bytes(8, "little") for n in (vma.start, size, 0))
+    calls = fill_calls(runs, store.fd, [vma], huge=chosen)
+    check_filled(calls, target.ask(calls))
+    assert target.read(vma.start, size) == os.pread(store.fd, size, 0)
+    assert huge(target.pid, vma) >= 3 * HUGE if expected else huge(target.pid, vma) == 0
 
 
 def huge(pid: int, vma: Vma) -> int:

@@ -2,14 +2,16 @@
 
 As built::
 
-    fill_calls(runs, fd, vmas=()) -> list[Call]     # ``runs`` of `Mm`; ``fd``: the page store in that process
-    check_filled(calls, answers) -> None            # raises unless every byte was read
+    fill_calls(runs, fd, vmas=(), huge=False) -> list[Call]     # ``runs`` of `Mm`; ``fd``: the page store in there
+    check_filled(calls, answers) -> None                        # raises unless every byte was read
 
 The mappings must stand, writable. A page is filled by pread(2), which allocates it, and the allocation is what costs.
-Where ``vmas`` are given, anonymous memory is therefore allocated in larger portions first: with MADV_POPULATE_WRITE, in
-0.8 of the time of pread alone, or as huge pages with MADV_COLLAPSE, in 0.2 to 0.4 of it. Huge pages are made only of
-blocks of 2 MiB that are filled completely, so that the process does not grow, and only where neither it nor the
-administrator has said no to them. Ratios: bench/pages/filling.py.
+Where ``vmas`` are given, anonymous memory is therefore allocated first, in one call a run: MADV_POPULATE_WRITE, 0.7 to
+0.9 of the time of pread alone. What the process itself wanted to be huge pages is advised so before, and becomes huge.
+
+``huge`` makes huge pages of everything that fills blocks of 2 MiB (MADV_COLLAPSE). With memory that the host has at
+hand that takes 0.2 to 0.4 of the time; in a virtual machine that gives free memory back to its host in large blocks it
+takes up to 4 times as long, which is why it is a choice. Ratios: bench/pages/filling.py.
 """
 
 from __future__ import annotations
@@ -37,12 +39,12 @@ _MADV_GUARD_INSTALL = 102
 _MAY_FAIL = (errno.EAGAIN, errno.ENOMEM, errno.EINVAL, errno.EBUSY, errno.EFAULT)
 
 
-def fill_calls(runs: bytes, fd: Slot | int, vmas: Sequence[Vma] = ()) -> list[Call]:
+def fill_calls(runs: bytes, fd: Slot | int, vmas: Sequence[Vma] = (), huge: bool = False) -> list[Call]:
     """Calls that fill the pages of an address space from the store; ``vmas`` in order of address."""
     calls: list[Call] = []
     around = iter(vmas)
     vma = next(around, None)
-    huge = bool(vmas) and huge_pages_allowed()
+    huge = huge and huge_pages_allowed()
     for start, length, at in iter_unpack("<QQQ", runs):
         if at == GUARD:
             calls.append(Call(x86_64.madvise, start, length, _MADV_GUARD_INSTALL, why="guard pages"))
@@ -51,23 +53,37 @@ def fill_calls(runs: bytes, fd: Slot | int, vmas: Sequence[Vma] = ()) -> list[Ca
             while vma is not None and vma.end <= start:
                 vma = next(around, None)
             if vma is not None and vma.file < 0:
-                calls += allocate(start, length, at, fd, huge and "nh" not in vma.flags.split())
+                calls += _allocate(vma, start, length, at, fd, huge)
         calls += read(start, length, at, fd)
     return calls
 
 
-def allocate(start: int, length: int, at: int, fd: Slot | int, huge: bool) -> Iterator[Call]:
-    """The memory of a run: huge pages where a whole block lies in it, populated pages otherwise.
+def _allocate(vma: Vma, start: int, length: int, at: int, fd: Slot | int, huge: bool) -> Iterator[Call]:
+    words = vma.flags.split()
+    if "hg" in words:
+        whole = vma.end - vma.start  # a part of it would split the mapping
+        yield Call(x86_64.madvise, vma.start, whole, mman.MADV_HUGEPAGE, why="huge pages, as advised", ok=_MAY_FAIL)
+    if huge and "nh" not in words:
+        yield from collapse(start, length, at, fd)
+    else:
+        yield from populate(start, length)
 
-    Only what is there can be collapsed (MADV_COLLAPSE, Linux 6.1), so the first page of each block is read before.
+
+def populate(start: int, length: int) -> Iterator[Call]:
+    """The memory of a run in one call (Linux 5.14)."""
+    yield Call(x86_64.madvise, start, length, mman.MADV_POPULATE_WRITE, why="memory for pages", ok=_MAY_FAIL)
+
+
+def collapse(start: int, length: int, at: int, fd: Slot | int) -> Iterator[Call]:
+    """Huge pages of the blocks that lie in a run, and are filled completely, so that the process does not grow.
+
+    Only what is there can be collapsed, so the first page of each is read before (Linux 6.1).
     """
     low, high = -(-start // HUGE) * HUGE, (start + length) // HUGE * HUGE
-    if not huge or low >= high:
-        yield Call(x86_64.madvise, start, length, mman.MADV_POPULATE_WRITE, why="memory for pages", ok=_MAY_FAIL)
-        return
     for block in range(low, high, HUGE):
         yield Call(x86_64.pread64, fd, block, PAGE, at + block - start, why="first page of a huge one")
-    yield Call(x86_64.madvise, low, high - low, mman.MADV_COLLAPSE, why="huge pages", ok=_MAY_FAIL)
+    if low < high:
+        yield Call(x86_64.madvise, low, high - low, mman.MADV_COLLAPSE, why="huge pages", ok=_MAY_FAIL)
 
 
 def read(start: int, length: int, at: int, fd: Slot | int) -> Iterator[Call]:
