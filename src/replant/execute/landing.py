@@ -10,7 +10,9 @@ import os
 import struct
 
 from replant.abi import x86_64
+from replant.abi.libc import syscall
 from replant.errors import Bug
+from replant.execute.inject import inject
 from replant.tracee import ptrace, wait
 
 TYPE_CHECKING = False
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from replant.execute.arena import Arena
     from replant.model.tree import Task
 
-_SIGSTOP = 19
+_SIGSTOP, _SIGCHLD = 19, 17
+_P_PID, _TAKE = 1, 0x3  # WSTOPPED, WNOHANG
 
 
 class Registers:
@@ -32,30 +35,63 @@ class Registers:
         self.tid, self.gprs, self.sigmask = tid, gprs, sigmask
 
 
-def land(
-    tasks: Sequence[Task], registers: Callable[[int], Registers], vdso: Callable[[int], int], arena: Arena
-) -> None:
-    """Set the registers of all threads, and unmap the arena in every process by its own vDSO's instruction.
+class Landing:
+    """``registers`` tells those of a thread, ``instruction`` the address of a ``syscall`` in a process's own vDSO."""
 
-    ``vdso`` gives the address of a ``syscall`` instruction in a process. Threads leave the arena before it goes.
-    """
-    for task in tasks:
-        for tid in task.threads[1:]:
-            _set(registers(tid))
-    for step in (0, 1):
+    def __init__(self, arena: Arena, registers: Callable[[int], Registers], instruction: Callable[[int], int]) -> None:
+        self._arena = arena
+        self._registers = registers
+        self._instruction = instruction
+        self._sigchld = arena.place(struct.pack("<Q", 1 << _SIGCHLD - 1))
+        self._at_once = arena.place(bytes(16))
+
+    def land(self, tasks: Sequence[Task]) -> None:
+        """Registers for all threads, no arena for any process. Threads leave the arena before it goes."""
         for task in tasks:
-            if step == 0:
-                regs = ptrace.getregs(task.pid)
-                ptrace.set_call(regs, vdso(task.pid), x86_64.munmap, arena.address, arena.size)
-                ptrace.setregs(task.pid, regs)
-            ptrace.cont_syscall(task.pid)
+            for tid in task.threads[1:]:
+                _set(self._registers(tid))
+        for step in (0, 1):
+            for task in tasks:
+                if step == 0:
+                    self._unmap(task.pid)
+                ptrace.cont_syscall(task.pid)
+            for task in tasks:
+                wait.until_stopped(task.pid)
         for task in tasks:
-            wait.until_stopped(task.pid)
-    for task in tasks:
-        result = ptrace.result(ptrace.getregs(task.pid))
-        if result:
-            raise Bug(f"the arena cannot be unmapped in {task.pid}: {os.strerror(-result)}", pid=task.pid)
-        _set(registers(task.pid))
+            result = ptrace.result(ptrace.getregs(task.pid))
+            if result:
+                raise Bug(f"the arena cannot be unmapped in {task.pid}: {os.strerror(-result)}", pid=task.pid)
+            _set(self._registers(task.pid))
+
+    def _unmap(self, pid: int) -> None:
+        regs = ptrace.getregs(pid)
+        ptrace.set_call(regs, self._instruction(pid), x86_64.munmap, self._arena.address, self._arena.size)
+        ptrace.setregs(pid, regs)
+
+    def forget(self, parent: Task, stopped: Sequence[Task], keep: bool) -> None:
+        """Take from a parent what the stops just made have sent it.
+
+        Stops of which it knew are taken from wait(2); the SIGCHLD too, unless it has one pending anyway (``keep``).
+        """
+        instruction = self._instruction(parent.pid)
+        for child in stopped:
+            if child.stop_told:
+                inject(parent.pid, instruction, x86_64.waitid, _P_PID, child.pid, 0, _TAKE, 0)
+        if not keep:
+            call = (x86_64.rt_sigtimedwait, self._sigchld, 0, self._at_once, 8)
+            inject(parent.pid, instruction, *call, ok=(11,))  # EAGAIN: it had NOCLDSTOP set
+
+
+def stop(task: Task, signal: int) -> None:
+    """Bring a landed process into the group-stop that ``signal`` makes; it stays traced, and stops again on detach."""
+    syscall(x86_64.tgkill, task.pid, task.pid, _SIGSTOP)
+    ptrace.cont(task.pid)
+    wait.until_stopped(task.pid)
+    ptrace.cont(task.pid, signal)
+    for tid in task.threads[1:]:
+        ptrace.cont(tid)
+    for tid in task.threads:
+        wait.until_stopped(tid)
 
 
 def _set(r: Registers) -> None:
@@ -65,11 +101,12 @@ def _set(r: Registers) -> None:
     ptrace.setsigmask(r.tid, r.sigmask)
 
 
-def release(tasks: Sequence[Task], stop: bool) -> None:
-    """Let go of all threads; who was stopped, or everybody if ``stop``, stays stopped."""
-    for task in tasks:
-        if stop or task.state == "T":
-            os.kill(task.pid, _SIGSTOP if stop else task.stop_signal)
-    for task in tasks:
+def release(tasks: Sequence[Task], halt: bool) -> None:
+    """Let go of all threads; with ``halt`` everybody stops by SIGSTOP before another instruction."""
+    if halt:
+        for task in tasks:
+            for tid in task.threads if task.state != "T" else ():
+                syscall(x86_64.tgkill, task.pid, tid, _SIGSTOP)
+    for task in reversed(tasks):
         for tid in reversed(task.threads):
             ptrace.detach(tid)

@@ -13,6 +13,7 @@ from functools import cache
 from replant.abi import mman, x86_64
 from replant.abi.call import Track
 from replant.errors import ReplantError
+from replant.execute.inject import inject
 from replant.execute.vdso import is_special
 from replant.observe import procfs
 from replant.tracee import ptrace, wait
@@ -80,23 +81,6 @@ class Seed:
         for number in (32, 33):
             on.call(x86_64.rt_sigaction, number, bytes(32), 0, 8, why="dispositions as after exec")
         return on
-
-
-def inject(tid: int, instruction: int, nr: int, *args: int) -> int:
-    """One system call in a stopped stub, by a ``syscall`` instruction that it has; its registers are not put back.
-
-    :raises OSError: what the kernel answered.
-    """
-    regs = ptrace.getregs(tid)
-    ptrace.set_call(regs, instruction, nr, *args)
-    ptrace.setregs(tid, regs)
-    for _ in ("entry", "exit"):
-        ptrace.cont_syscall(tid)
-        wait.until_stopped(tid)
-    result = ptrace.result(ptrace.getregs(tid))
-    if result < 0:
-        raise OSError(-result, f"{x86_64.name(nr)} in {tid}: {os.strerror(-result)}")
-    return result
 
 
 def _spawn() -> int:

@@ -15,14 +15,17 @@ from replant.tracee.questions import Questions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from replant.flows.threads import ThreadView
     from replant.resources.protocol import TaskKind
     from replant.tracee.remote import Inside
+    from replant.tracee.task import FrozenThread
 
 _PR_GET_CHILD_SUBREAPER = 37
 _SUBREAPER = Call(x86_64.prctl, _PR_GET_CHILD_SUBREAPER, Out(4), why="whether it gets orphans")
+_P_PID = 1
+_LOOK = 0x1000003  # WNOWAIT, WSTOPPED, WNOHANG
 
 
 class Asker:
@@ -50,6 +53,15 @@ class Asker:
                 continue
             if state is not None:
                 yield Attribute(name, view.tid, state)
+
+
+def told_of(stopped: Sequence[int], parent: FrozenThread, inside: Inside) -> Iterator[int]:
+    """Those of its stopped children of whose stop a parent knows: wait(2) tells of each stop once."""
+    if stopped:
+        calls = [Call(x86_64.waitid, _P_PID, pid, Out(128), _LOOK, 0, why="news of a stop") for pid in stopped]
+        for pid, answer in zip(stopped, inside.ask(parent, calls), strict=True):
+            if not any(answer.outs[0]):
+                yield pid
 
 
 class _Sheet:

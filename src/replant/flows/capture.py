@@ -9,7 +9,7 @@ import os
 import time
 
 from replant.errors import Blocker, Refused
-from replant.flows.asking import Asker
+from replant.flows.asking import Asker, told_of
 from replant.flows.files import Files
 from replant.flows.threads import ThreadView
 from replant.flows.tree import derive_tree
@@ -44,6 +44,8 @@ class Capture:
         self._alive = [t for t in frozen.tasks if not t.zombie]
         self._stats = {t.pid: procfs.stat(t.pid) for t in frozen.tasks}
         self._views: dict[int, ThreadView] = {}
+        self._stopped = [t.pid for t in self._alive if t.stop_signal]
+        self._told: set[int] = set()
 
     # what kinds may ask
 
@@ -117,6 +119,7 @@ class Capture:
             exit_signal=s.exit_signal,
             subreaper=self._views[s.pid].subreaper if not frozen.zombie else False,
             stop_signal=frozen.stop_signal,
+            stop_told=s.pid in self._told,
             comm=s.comm,
             threads=tuple(t.tid for t in frozen.threads) or (s.pid,),
             cwd=links.get("cwd", -1),
@@ -129,6 +132,8 @@ class Capture:
             for thread in task.threads:
                 view = self._views[thread.tid] = ThreadView(task, thread, links)
                 yield from self._asker.ask(view, inside, self.blockers)
+            stopped = [pid for pid in self._stopped if self._stats[pid].ppid == task.pid]
+            self._told.update(told_of(stopped, task.threads[0], inside))
 
     def _mm(self, pid: int) -> Mm:
         return Mm(pid, tuple(self._vma(pid, m) for m in procfs.maps(pid) if m.path != "[vsyscall]"))

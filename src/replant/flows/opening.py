@@ -92,12 +92,19 @@ class Opening:
         for d in table.entries:
             fd = here[d.file] if d.file in here else self.fds[d.file]
             on.call(x86_64.dup3, fd, d.fd, os.O_CLOEXEC if d.cloexec else 0, why="descriptor")
+        self._hook("attach", table, on)
+
+    def settle(self, table: FdTable, on: Track) -> None:
+        """Calls of a process for which all descriptors of the restore must be closed: record locks."""
+        self._hook("settle", table, on)
+
+    def _hook(self, name: str, table: FdTable, on: Track) -> None:
         for d in table.entries:
             if self._holders[d.file] == (table.pid, d.fd):
                 file = self.model.files[d.file]
-                attach = getattr(registry.file_kind(file.kind), "attach", None)
-                if attach is not None:
-                    attach(file, d.fd, on, self._side)
+                hook = getattr(registry.file_kind(file.kind), name, None)
+                if hook is not None:
+                    hook(file, d.fd, on, self._side)
 
     def _fetched(self, number: int, on: Track) -> Slot:
         theirs = self.fds.get(number, self._made[number][1])  # a slot as long as nothing has run

@@ -101,9 +101,13 @@ class Program:
 
     def queued(self) -> set[int]:
         """The signals that some task will have pending."""
-        kinds = registry.task_kinds()
-        hooks = ((getattr(kinds[a.kind], "queues", None), a.state) for a in self.model.attributes)
-        return {signal for queues, state in hooks if queues for signal in queues(state)}
+        return {signal for task in self.model.tasks for signal in self.queued_for(task)}
+
+    def queued_for(self, task: Task) -> set[int]:
+        """The signals that a process or one of its threads will have pending."""
+        hooks = [(n, getattr(k, "queues", None)) for n, k in registry.task_kinds().items()]
+        states = [(queues, self.state(name, tid)) for name, queues in hooks if queues for tid in task.threads]
+        return {signal for queues, state in states if state is not None for signal in queues(state)}
 
     # the processes
 
@@ -121,6 +125,7 @@ class Program:
                 self._attribute(name, pid, on)
         self._xstate(pid, on)
         on.call(x86_64.close_range, self.files.lowest, _ALL_DESCRIPTORS, 0, why="descriptors of the restore")
+        self.files.settle(self.tables[pid], on)
         return on
 
     def thread(self, tid: int) -> Track:

@@ -13,11 +13,12 @@ from _functools import partial  # type: ignore[import-not-found]  # functools ta
 from replant.errors import Blocker, Refused, TaskGone
 from replant.execute import landing, worker
 from replant.execute.arena import Arena, find_hole
+from replant.execute.landing import Landing
 from replant.execute.local import Restorer
 from replant.execute.seed import SEED_RANGE, Seed
 from replant.execute.stubs import Stubs, trap_signal
 from replant.execute.vdso import Vdso
-from replant.flows import tree
+from replant.flows import touchdown, tree
 from replant.flows.program import Program, alive
 from replant.image.container import open_image
 from replant.model.frozen import Frozen
@@ -162,7 +163,7 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, o
         _open_inside(program, stubs, restorer)
         _fill(program, stubs)
         restorer.run(program.attributes_outside())
-        landing.land(alive(model), program.registers, lambda pid: vdso.instruction(program.mms[pid]), arena)
+        touchdown.land(program, Landing(arena, program.registers, lambda pid: vdso.instruction(program.mms[pid])))
         stubs.end(seed.pid)
         worker.commit()
         landing.release(alive(model), stop)

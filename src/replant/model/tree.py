@@ -13,7 +13,8 @@ from replant.model.frozen import Frozen
 class Task(Frozen):
     """A process: its place in the tree, and what it holds.
 
-    ``state`` is ``"R"`` (alive), ``"T"`` (stopped by ``stop_signal``) or ``"Z"`` (dead, with its wait status
+    ``state`` is ``"R"`` (alive), ``"T"`` (stopped by ``stop_signal``, and ``stop_told`` if its parent has taken that news
+    by wait(2)) or ``"Z"`` (dead, with its wait status
     ``exit_code``, as in ``/proc/PID/stat``). ``cwd``, ``root`` and ``exe`` are numbers of file descriptions, -1 where
     there is none (a zombie); ``root`` also where it is that of the host. ``threads`` lists thread ids, the leader first.
     """
@@ -27,6 +28,7 @@ class Task(Frozen):
     exit_signal: int
     subreaper: bool
     stop_signal: int
+    stop_told: bool
     comm: str
     threads: tuple[int, ...]
     cwd: int

@@ -157,6 +157,10 @@ class FileKind(Protocol):
         """Optional. Calls **in a process that holds it** as ``fd``, once all descriptors are in place (epoll_ctl)."""
         ...
 
+    def settle(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+        """Optional. As ``attach``, once every other descriptor of the restore is closed (record locks)."""
+        ...
+
     def check(self, file: File) -> None:
         """Optional. At restore, before anything is made: is what it needs there and unchanged? :raises Blocker:"""
         ...

@@ -81,10 +81,17 @@ def queues(state: State) -> set[int]:
 
 
 def same(before: State | None, after: State | None, elapsed: int) -> list[str]:
-    """A program that runs takes signals and is sent others; those that are still there are in order."""
+    """A program that runs takes signals and is sent others; those of one number that are still there are in order.
+
+    Between numbers there is no order to keep: the kernel delivers the lowest first, whichever came first.
+    """
     was, now = before or State((), ()), after or State((), ())
     return [
         f"the signals pending for the {whose} have changed their order"
         for whose, old, new in (("thread", was.thread, now.thread), ("process", was.process, now.process))
-        if [info for info in old if info in new] != [info for info in new if info in old]
+        if _by_number([info for info in old if info in new]) != _by_number([info for info in new if info in old])
     ]
+
+
+def _by_number(queue: Sequence[bytes]) -> list[bytes]:
+    return sorted(queue, key=lambda info: siginfo_head(info)[0])
