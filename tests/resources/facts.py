@@ -194,6 +194,12 @@ class World:
         module_of(file.kind).settle(file, fd, track, self)
         run(track)
 
+    def finish(self, file: File) -> None:
+        """Run what the restorer has to do last."""
+        track = Track("replant")
+        module_of(file.kind).finish(file, track, self)
+        run(track)
+
     def again(self, kind: str, *fds: int) -> tuple[list[File], list[int]]:
         """Read, close, make."""
         files = self.read(kind, *fds)

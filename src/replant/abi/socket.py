@@ -73,12 +73,18 @@ FIONREAD = 0x541B
 SIOCOUTQ = 0x5411
 
 
+_ROOM = 128
+_value = bytearray(_ROOM + 4)  # of an option, and behind it its length: asked a hundred times a socket
+_at = libc.address(_value)
+
+
 def get(fd: int, level: int, option: int, size: int = 4) -> bytes | None:
-    """The value of an option, None where this kind of socket has no such option."""
-    value, length = bytearray(size), bytearray(size.to_bytes(4, "little"))
-    if libc.syscall_raw(x86_64.getsockopt, fd, level, option, value, length) < 0:
+    """The value of an option of up to 128 bytes, None where this kind of socket has no such option."""
+    _value[:size] = bytes(size)
+    _value[_ROOM:] = size.to_bytes(4, "little")
+    if libc.syscall_raw(x86_64.getsockopt, fd, level, option, _at, _at + _ROOM) < 0:
         return None
-    return bytes(value[: int.from_bytes(length, "little")])
+    return bytes(_value[: _value[_ROOM]])
 
 
 def number(fd: int, level: int, option: int) -> int:
@@ -88,10 +94,10 @@ def number(fd: int, level: int, option: int) -> int:
 
 def name(fd: int, call: int = x86_64.getsockname) -> bytes:
     """A socket's own address, or its peer's (``getpeername``); empty where there is none."""
-    value, length = bytearray(128), bytearray((128).to_bytes(4, "little"))
-    if libc.syscall_raw(call, fd, value, length) < 0:
+    _value[_ROOM:] = _ROOM.to_bytes(4, "little")
+    if libc.syscall_raw(call, fd, _at, _at + _ROOM) < 0:
         return b""
-    return bytes(value[: int.from_bytes(length, "little")])
+    return bytes(_value[: _value[_ROOM]])
 
 
 def queued(fd: int, request: int = FIONREAD) -> int:

@@ -1,6 +1,6 @@
 """memfd_create(2): name, contents, mode, owner and seals of one inode, for all its descriptions and mappings together.
 
-A seal against future writes allows the writable mappings made before it, so it is put on by a holder, once those stand.
+A seal against future writes allows the writable mappings made before it, so it is put on last, once those stand.
 """
 
 from __future__ import annotations
@@ -90,23 +90,23 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
     contents.fill(on, made, state.size, state.extents, restore)
     on.call(x86_64.fchown, made, state.uid, state.gid, why="owner")
     on.call(x86_64.fchmod, made, S_IMODE(state.mode), why="mode")
-    late = any(_seals_later(file, restore) for file in files)
+    late = any(map(_seals_later, files))
     seals = state.seals & ~(fcntl.F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL) if late else state.seals
     if seals:
         on.call(x86_64.fcntl, made, fcntl.F_ADD_SEALS, seals, why="seals")
     return spread(on, made, fcntl.O_RDWR, files)
 
 
-def _seals_later(file: File, restore: RestoreSide) -> bool:
-    writable = file.flags & fcntl.O_ACCMODE != fcntl.O_RDONLY
-    sealed = _state(file).seals & fcntl.F_SEAL_FUTURE_WRITE
-    return bool(writable and sealed and restore.holder(file.number))
+def _seals_later(file: File) -> bool:
+    """Only a description for writing can seal; without one there is no mapping for writing either that has to wait."""
+    return bool(file.flags & fcntl.O_ACCMODE != fcntl.O_RDONLY and _state(file).seals & fcntl.F_SEAL_FUTURE_WRITE)
 
 
-def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+def finish(file: File, on: Track, restore: RestoreSide) -> None:
     """The seal against future writes; EPERM: another description has done it, with the seal against seals."""
-    if _seals_later(file, restore):
-        on.call(x86_64.fcntl, fd, fcntl.F_ADD_SEALS, _state(file).seals, why="last seals", ok=(_EPERM,))
+    if _seals_later(file):
+        fd, seals = restore.fd(file.number), _state(file).seals
+        on.call(x86_64.fcntl, fd, fcntl.F_ADD_SEALS, seals, why="last seals", ok=(_EPERM,))
 
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:
