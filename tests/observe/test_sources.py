@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -144,3 +145,12 @@ def test_those_who_end_are_counted(source: str, request: pytest.FixtureRequest) 
         os.kill(child.pid, signal.SIGKILL)
     seen = observer.look(Task, ["pid"], pids=[os.getpid(), child.pid])
     assert seen.records == [(os.getpid(),)] and seen.vanished == 1
+
+
+def test_inside_a_pid_namespace(bpf: Observer) -> None:
+    script = Path(__file__).parent / "inside_namespace.py"
+    command = ["unshare", "-fp", "--mount-proc", "--kill-child", sys.executable, str(script)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    answer = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
+    count, *differences = answer.stdout.splitlines() or [answer.stderr]
+    assert not differences and int(count) > 10_000

@@ -8,6 +8,7 @@ what BPF cannot give.
 from __future__ import annotations
 
 import os
+from _operator import itemgetter
 
 from ..errors import TaskGone
 from . import procfs
@@ -17,7 +18,7 @@ from .observer import Observer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TypeVar
 
     R = TypeVar("R", Vma, File)
@@ -50,13 +51,11 @@ class Frozen:
 
     def stat(self, pid: int, tid: int | None = None) -> procfs.Stat:
         """As :func:`.procfs.stat`."""
-        task = self.task(pid, tid)
-        return procfs.Stat._make([_value(task, _STAT.get(name, "")) for name in procfs.Stat._fields])
+        return procfs.Stat._make(_stat_of((*self.task(pid, tid), MISSING)))
 
     def status(self, pid: int, tid: int | None = None) -> procfs.Status:
         """As :func:`.procfs.status`."""
-        task = self.task(pid, tid)
-        return procfs.Status._make([_value(task, _STATUS.get(name, "")) for name in procfs.Status._fields])
+        return procfs.Status._make(_status_of((*self.task(pid, tid), MISSING)))
 
     def maps(self, pid: int) -> list[procfs.Mapping]:
         """As :func:`.procfs.maps`, with the flags."""
@@ -98,10 +97,6 @@ def _by_pid(records: list[R]) -> dict[int, list[R]]:
     return found
 
 
-def _value(task: Task, name: str) -> object:
-    return getattr(task, name) if name else MISSING
-
-
 def _same_file(file: str) -> dict[str, str]:
     """Fields of a file of procfs and those of Task that are declared to stand there."""
     sources = {f.procfs: name for name, f in fields_of(Task).items() if not f.moving}
@@ -110,3 +105,11 @@ def _same_file(file: str) -> dict[str, str]:
 
 _STAT = {**_same_file("stat"), "comm": "comm"}
 _STATUS = {**_same_file("status"), "name": "comm", "pid": "pid", "ppid": "ppid", "state": "state", "threads": "threads"}
+
+
+def _picker(fields: Sequence[str], sources: Mapping[str, str]) -> Callable[[Sequence[object]], tuple[object, ...]]:
+    """Picks from the values of a Task, with a MISSING behind them, those that another record is made of."""
+    return itemgetter(*[Task._fields.index(sources[name]) if name in sources else -1 for name in fields])
+
+
+_stat_of, _status_of = _picker(procfs.Stat._fields, _STAT), _picker(procfs.Status._fields, _STATUS)

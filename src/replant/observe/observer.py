@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from ..errors import ReplantError, TaskGone
@@ -84,8 +85,9 @@ class Observer:
     def _records(
         self, facts: type[F], tree: int | None, pids: Sequence[int] | None, *, leaders: bool = True
     ) -> list[F]:
-        seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
-        return list(map(facts._make, seen.records))
+        with _NoCollection():
+            seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
+            return list(map(facts._make, seen.records))
 
     def prepare(self, processes: int) -> None:
         """Loads and checks what tasks, mappings and files need, so that a frozen tree does not have to wait for it."""
@@ -118,6 +120,17 @@ class Observer:
 
         :raises TaskGone: the root of the tree has ended.
         """
+        with _NoCollection():
+            return self._look(facts, names, tree, pids, leaders)
+
+    def _look(
+        self,
+        facts: type[Record],
+        names: Sequence[str],
+        tree: int | None,
+        pids: Sequence[int] | None,
+        leaders: bool,
+    ) -> Seen:
         self._procfs.denied.clear()
         wanted = [*names, *[name for name in IDENTITY[facts] if name not in names]]
         if self._bpf and self._trust(facts, wanted, leaders):
@@ -236,6 +249,18 @@ class Observer:
             if not problem:
                 break
         return problem
+
+
+class _NoCollection:
+    """No garbage collection for a while: tuples of numbers make no cycles, and to look for some takes as long again."""
+
+    def __enter__(self) -> None:
+        self._was_on = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        if self._was_on:
+            gc.enable()
 
 
 def _disagreement(facts: type[Record], names: list[str], ours: Columns, theirs: Columns) -> str:
