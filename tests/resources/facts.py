@@ -18,6 +18,7 @@ from replant.image.codec import decode, encode
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent, FdTable, File, Mm, Model, Task
 
+_NOTHING = {"int": 0, "bool": False, "str": "", "tuple[int, ...]": ()}
 SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
 
 
@@ -176,7 +177,8 @@ class World:
 
     def from_image(self, files: Sequence[File]) -> list[File]:
         """What an image gives back of these files: the same."""
-        root = Task(1, 0, 1, 1, "R", 0, 17, False, 0, "root", (1,), 0, -1, 0)
+        known = {"pid": 1, "pgid": 1, "sid": 1, "state": "R", "threads": (1,), "root": -1}
+        root = Task(**{name: known.get(name, _NOTHING[kind]) for name, kind in Task.__annotations__.items()})
         tree = Model(1, 0, (root,), (Mm(1, ()),), (FdTable(1, ()),), tuple(files), ())
         kept = decode(*encode(tree), lambda family, kind: module_of(kind).State)
         assert kept.files == tuple(files)
