@@ -162,7 +162,7 @@ leave_\side:
         way     b 2
 
         .balign 8
-moment: .quad   0, 100000000                    # 0.1 s
+moment: .quad   1, 0                            # 1 s
 nothing:
         .quad   0
 owner:  .quad   0

@@ -69,14 +69,17 @@ class FrozenTree:
         ``run``: as they were found. ``stop``: each thread with a SIGSTOP, before any of its instructions. ``kill``:
         all are killed before any of them runs again, and gone when this returns.
         """
-        if how == "kill":
-            release.kill(self.tasks, self._held)
-        else:
-            if how == "stop":
-                release.stop(self.tasks)
-            release.run(self._held)
-        self._held = []
-        self.last_release = time.monotonic_ns()
+        try:
+            release.close_insides(self.tasks)
+        finally:
+            if how == "kill":
+                release.kill(self.tasks, self._held)
+            else:
+                if how == "stop":
+                    release.stop(self.tasks)
+                release.run(self._held)
+            self._held = []
+            self.last_release = time.monotonic_ns()
 
     def _forget(self) -> None:
         release.run(self._held)
@@ -155,7 +158,7 @@ class FrozenTree:
     def _may_be_stopped(self, pid: int) -> bool:
         if pid != os.getpid():
             return True
-        hint = "run replant from outside of the tree (setsid does not suffice: it must not be a descendant)"
+        hint = "run replant from outside of the tree: it must not be a descendant of the process it dumps"
         self._blockers.append(Blocker("replant itself is in the tree", code="self", pid=pid, hint=hint))
         return False
 

@@ -26,7 +26,7 @@ from replant.errors import Blocker, Bug, TaskGone
 
 from . import blob, ghosts, resume, vdso
 from .memory import Memory
-from .questions import Questions
+from .questions import ARENA, Questions
 from .visit import Overslept, Visitor
 
 TYPE_CHECKING = False
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
     from .task import FrozenTask, FrozenThread
 
-# far from where the kernel places anything; the same in every process, so that questions are encoded once
-_PLACES = (0x2000_0000_0000, 0x2100_0000_0000, 0x3000_0000_0000, 0x1000_0000_0000)
+_PLACES = (ARENA, 0x2100_0000_0000, 0x3000_0000_0000, 0x1000_0000_0000)
 _LEAST = 1 << 16
 _PROT = mman.PROT_READ | mman.PROT_WRITE
 _MAP = mman.MAP_PRIVATE | mman.MAP_ANONYMOUS | mman.MAP_NORESERVE | mman.MAP_FIXED_NOREPLACE
@@ -83,6 +82,7 @@ class Inside:
         self._started: tuple[FrozenThread, Questions, int] | None = None
         self._armed = 0  # where a program ends whose cleanup is still to run if we die
         self.refused: Blocker | None = None  # what `ask` will raise
+        task.inside = self
         _open.append(self)
 
     def __enter__(self) -> Inside:
@@ -144,6 +144,9 @@ class Inside:
 
     def close(self) -> None:
         """Leave the process as it was: no arena, no code of ours, all threads where they were."""
+        if self.task.inside is not self:
+            return
+        self.task.inside = None
         try:
             self._go_out()
         except TaskGone:

@@ -12,7 +12,7 @@ from struct import Struct
 
 from replant.abi import x86_64
 from replant.abi.libc import address, syscall_raw
-from replant.errors import TaskGone
+from replant.errors import Blocker, TaskGone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +85,13 @@ class Memory:
             self._fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             raise TaskGone(pid, "its memory was opened") from None
+        except PermissionError as error:
+            raise Blocker(
+                f"the memory of process {pid} cannot be opened: {error.strerror}",
+                code="no-permission",
+                pid=pid,
+                hint="run as root (CAP_SYS_PTRACE)",
+            ) from None
 
     def read(self, start: int, size: int) -> bytes:
         """``size`` bytes at ``start``. :raises OSError: EIO: not all of it is mapped."""

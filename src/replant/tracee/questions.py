@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from .batch import Encoded
 
+ARENA = 0x2000_0000_0000  # far from where the kernel places anything, and as a rule free in every process
 _ARGS = 8
 _two = Struct("<QQ").pack_into
 
@@ -42,7 +43,7 @@ class Questions:
         self.cleanup = cleanup
         self.track = track
         self._encoded: dict[int, tuple[Encoded, bytearray]] = {}
-        self.size = len(self._at(0)[1])
+        self.size = len(self._at(ARENA)[1])
 
     def program(self, at: int, signal: int, home: int) -> bytearray:
         """What to write at address ``at``; the TRAP is of ``signal``, ``home`` is where the way home begins."""

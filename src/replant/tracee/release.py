@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from .task import FrozenTask, FrozenThread
 
 
+def close_insides(tasks: Iterable[FrozenTask]) -> None:
+    """Take home whoever is still being asked: an exception may have kept a generator of ours from its end."""
+    for task in tasks:
+        if task.inside is not None:
+            task.inside.close()
+
+
 def run(threads: Sequence[FrozenThread]) -> None:
     """Detach, children before parents. Who was in a group-stop goes back to it, by the kernel's own doing."""
     for thread in reversed(threads):

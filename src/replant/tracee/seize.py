@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from _thread import get_native_id
 
 from replant.abi import ptrace as abi
 from replant.abi import wait as status_of
@@ -54,7 +55,7 @@ def _was_ours(thread: FrozenThread, again: bool) -> bool:
     if field(status, b"State")[:1] in b"ZX":
         return False
     tracer = int(field(status, b"TracerPid"))
-    if tracer == os.getpid():
+    if tracer == get_native_id():
         return True  # execve in a thread: it has come with the number of the leader
     if tracer:
         raise Blocker(
@@ -115,22 +116,25 @@ def check_stopped(leader: FrozenThread) -> None:
 def _next_status(thread: FrozenThread) -> int:
     """The next wait status, or word of what keeps the task from stopping."""
     deadline = time.monotonic() + _PATIENCE
-    for turn in range(1 << 30):
-        try:
-            status = wait.peek(thread.tid, WNOHANG)
-        except TaskGone:
-            if thread.tid == thread.pid:
-                raise
-            raise Changed from None  # no thread of ours ends without word, but for an execve
-        if status:
-            return status
+    turn = 0
+    while not (status := _status(thread)):
+        turn += 1
         if turn < _SPINS:
             os.sched_yield()
             continue
         time.sleep(0.0001)
         if turn % 20 == 0:
             _look(thread, time.monotonic() > deadline)
-    raise AssertionError
+    return status
+
+
+def _status(thread: FrozenThread) -> int:
+    try:
+        return wait.peek(thread.tid, WNOHANG)
+    except TaskGone:
+        if thread.tid == thread.pid:
+            raise
+        raise Changed from None  # no thread of ours ends without word, but for an execve
 
 
 def _look(thread: FrozenThread, impatient: bool) -> None:
@@ -139,7 +143,7 @@ def _look(thread: FrozenThread, impatient: bool) -> None:
     state = field(status, b"State")
     if state[:1] == b"Z":
         raise TaskGone(thread.tid, "it was being stopped")
-    if int(field(status, b"TracerPid")) != os.getpid():
+    if int(field(status, b"TracerPid")) != get_native_id():
         raise Changed  # by an execve in a thread that we had not reached yet
     if impatient:
         raise Blocker(

@@ -10,6 +10,10 @@ from replant.errors import TaskGone
 
 from . import memory, ptrace
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .inside import Inside
+
 _RSEQ_CS = 8  # offset in struct rseq (linux/rseq.h)
 
 
@@ -69,11 +73,14 @@ class FrozenThread:
 
     def _abort_sequence(self) -> None:
         area = self.rseq[0]
-        section = unpack("<Q", memory.read(self.pid, area + _RSEQ_CS, 8))[0] if area else 0
-        if section:
-            start, length, abort = unpack("<8xQQQ", memory.read(self.pid, section, 32))
-            if 0 <= self.rip - start < length:
-                pack_into("<Q", self.registers, RIP, abort)
+        try:
+            section = unpack("<Q", memory.read(self.pid, area + _RSEQ_CS, 8))[0] if area else 0
+            if section:
+                start, length, abort = unpack("<8xQQQ", memory.read(self.pid, section, 32))
+                if 0 <= self.rip - start < length:
+                    pack_into("<Q", self.registers, RIP, abort)
+        except OSError:
+            pass  # an area that is not mapped any more: the kernel will tell the program with a SIGSEGV
 
     def __repr__(self) -> str:
         return f"FrozenThread({self.tid})"
@@ -82,13 +89,14 @@ class FrozenThread:
 class FrozenTask:
     """A process of a frozen tree, all its threads stopped, its leader first; a zombie has none."""
 
-    __slots__ = ("children", "pid", "threads", "zombie")
+    __slots__ = ("children", "inside", "pid", "threads", "zombie")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.threads: list[FrozenThread] = []
         self.children: list[int] = []
         self.zombie = False
+        self.inside: Inside | None = None  # open while it is being asked
 
     @property
     def stop_signal(self) -> int:
