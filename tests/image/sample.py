@@ -77,9 +77,9 @@ def model(vmas: int = 5) -> Model:
         root=10,
         clock=123456789012,
         tasks=(
-            Task(10, 1, 10, 10, "R", 0, 17, True, 0, "root", (10, 12), 0, 0, 1),
-            Task(11, 10, 11, 10, "T", 0, 17, False, 19, "child", (11,), 0, 0, 1),
-            Task(13, 10, 10, 10, "Z", 256, 17, False, 0, "dead", (13,), -1, -1, -1),
+            Task(10, 1, 10, 10, "R", 0, 17, True, 0, False, "root", (10, 12), 0, 0, 1),
+            Task(11, 10, 11, 10, "T", 0, 17, False, 19, True, "child", (11,), 0, 0, 1),
+            Task(13, 10, 10, 10, "Z", 256, 17, False, 0, False, "dead", (13,), -1, -1, -1),
         ),
         mms=(Mm(10, (*areas, lib), runs), Mm(11, (*areas, lib))),
         tables=(
