@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -48,3 +49,16 @@ def test_a_missing_directory_is_refused(world: World, tmp_path: Path) -> None:
     path.rmdir()
     with pytest.raises(Blocker, match="no such directory"):
         world.make(files)
+
+
+def test_a_lock_of_the_directory(world: World, tmp_path: Path) -> None:
+    fd, other = os.open(tmp_path, os.O_RDONLY), world.own(os.open(tmp_path, os.O_RDONLY))
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    with pytest.raises(Blocker, match="lock"):
+        world.read("directory", fd)
+    world.choices["locks"] = "keep"
+    files, (new,) = world.again("directory", fd)
+    world.attach(files[0], new)
+    world.unchanged(files, [new])
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 from pathlib import Path
@@ -86,3 +87,10 @@ def test_a_missing_or_other_file_is_refused(world: World, path: Path) -> None:
     path.touch()
     with pytest.raises(Blocker, match="none now"):
         world.make(files)
+
+
+def test_a_lock_is_refused(world: World, path: Path) -> None:
+    fd = world.own(os.open(path, os.O_RDWR))
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with pytest.raises(Blocker, match="lock"):
+        world.read("fifo", fd)

@@ -6,6 +6,7 @@ import os
 from stat import S_ISCHR
 
 from replant.model.frozen import Frozen
+from replant.resources.shared import locks
 from replant.resources.shared.opening import open_path
 from replant.resources.shared.refusal import hinder, refuse
 
@@ -46,6 +47,7 @@ def read(f: FileFacts, dump: DumpSide) -> State:
 
     :raises Blocker: for any other device.
     """
+    locks.none(f)
     name = _HARMLESS.get(f.rdev)
     if name is None:
         number = f"{os.major(f.rdev)}:{os.minor(f.rdev)}"

@@ -10,6 +10,7 @@ from stat import S_IMODE, S_ISDIR
 
 from replant.abi import fcntl, x86_64
 from replant.model.frozen import Frozen
+from replant.resources.shared import locks
 from replant.resources.shared.opening import named, open_path
 from replant.resources.shared.refusal import hinder
 
@@ -36,6 +37,7 @@ class State(Frozen):
     uid: int
     gid: int
     removed: bool
+    locks: tuple[locks.Lock, ...] = ()
 
 
 def claims(f: FileFacts) -> bool:
@@ -44,13 +46,14 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Where it is, or was. :raises Blocker: the name stands for something else now."""
+    """Where it is, or was. :raises Blocker: the name stands for something else now, or a lock is held."""
+    held = locks.read(f, dump)
     removed = f.link.endswith(_DELETED) and not os.path.exists(f.link)
     path = f.link.removesuffix(_DELETED) if removed else named(f)
     if not removed:
-        return State(path, f.dev, f.ino, f.mode, 0, 0, removed=False)
+        return State(path, f.dev, f.ino, f.mode, 0, 0, removed=False, locks=held)
     found = os.fstat(f.grab())
-    return State(path, f.dev, f.ino, f.mode, found.st_uid, found.st_gid, removed=True)
+    return State(path, f.dev, f.ino, f.mode, found.st_uid, found.st_gid, removed=True, locks=held)
 
 
 def group(file: File) -> object:
@@ -89,6 +92,11 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
         on.call(x86_64.fchmodat, fcntl.AT_FDCWD, path, S_IMODE(state.mode), why="its mode")
         on.call(x86_64.unlinkat, fcntl.AT_FDCWD, path, fcntl.AT_REMOVEDIR, why="removed as before")
     return opened
+
+
+def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+    """Take the locks again: of the whole description, as nothing else can be locked in a directory."""
+    locks.take(_state(file).locks, fd, on)
 
 
 def same(before: State, after: State, elapsed: int) -> list[str]:

@@ -11,7 +11,7 @@ from stat import S_IMODE, S_ISFIFO
 from replant.abi import fcntl, poll, x86_64
 from replant.errors import Blocker
 from replant.model.frozen import Frozen
-from replant.resources.shared import compare, pipebuf
+from replant.resources.shared import compare, locks, pipebuf
 from replant.resources.shared.opening import named, open_path
 from replant.resources.shared.refusal import hinder
 
@@ -56,6 +56,7 @@ def claims(f: FileFacts) -> bool:
 
 def read(f: FileFacts, dump: DumpSide) -> State:
     """One open end. :raises Blocker: the name stands for something else, or the capacity is more than we may have."""
+    locks.none(f)
     removed = f.nlink == 0
     path = f.link.removesuffix(_DELETED) if removed else named(f)
     fd = f.grab()

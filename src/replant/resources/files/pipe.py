@@ -12,7 +12,7 @@ from stat import S_ISFIFO
 from replant.abi import fcntl, x86_64
 from replant.errors import Blocker
 from replant.model.frozen import Frozen
-from replant.resources.shared import compare, pairs, pipebuf
+from replant.resources.shared import compare, locks, pairs, pipebuf
 from replant.resources.shared.opening import reopen
 
 TYPE_CHECKING = False
@@ -50,6 +50,7 @@ def claims(f: FileFacts) -> bool:
 
 def read(f: FileFacts, dump: DumpSide) -> State:
     """One end. :raises Blocker: it is larger than we may make one."""
+    locks.none(f)
     other = pipebuf.other_end(f)
     size = pipebuf.capacity(f.grab())
     chunks = pipebuf.peek(f, size) if pipebuf.reads(f.flags) or not other else ()

@@ -12,7 +12,7 @@ from stat import S_IMODE, S_ISREG
 from replant.abi import fcntl, mman, x86_64
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
-from replant.resources.shared import compare, contents
+from replant.resources.shared import compare, contents, locks
 from replant.resources.shared.opening import open_path
 
 TYPE_CHECKING = False
@@ -46,7 +46,8 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Attributes and contents, of which only pages ever touched exist."""
+    """Attributes and contents, of which only pages ever touched exist. :raises Blocker: a lock is held."""
+    locks.none(f)
     owner = os.fstat(f.grab())
     kept = contents.keep(f, dump)
     return State(f.dev, f.ino, f.size, f.mode, owner.st_uid, owner.st_gid, kept)

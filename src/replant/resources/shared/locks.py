@@ -40,6 +40,13 @@ def read(f: FileFacts, dump: DumpSide) -> tuple[Lock, ...]:
     return held
 
 
+def none(f: FileFacts) -> None:
+    """:raises Blocker: a lock or lease is held on a file of a kind that has no way to take it again."""
+    for line in f.lines:
+        if line.startswith("lock:"):
+            raise refuse(f, f"a lock is held on it ({line.split()[2]})", "let the program give it up", "lock")
+
+
 def _parse(f: FileFacts, line: str) -> Lock:
     words = line.split()[2:]
     kind, _, access, _, _, start, last = words
