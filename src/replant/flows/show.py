@@ -61,9 +61,8 @@ def _summary(model: Model) -> str:
     threads = sum(len(t.threads) for t in model.tasks)
     saved = sum(length for mm in model.mms for _, length in _runs(mm))
     counts = ((len(model.tasks), "task"), (threads, "thread"), (len(model.files), "file description"))
-    return (
-        ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts) + f", {saved >> 10} KiB of memory saved"
-    )
+    words = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts]
+    return ", ".join([*words, f"{saved >> 10} KiB of memory saved"])
 
 
 def _runs(mm: Mm) -> Iterator[tuple[int, int]]:
