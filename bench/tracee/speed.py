@@ -13,10 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from struct import Struct
 
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
 from replant.tracee import ptrace, remote, wait
+from replant.tracee.batch import RECORD, encode
 from replant.tracee.freeze import freeze
 from replant.tracee.questions import Questions
 
@@ -77,8 +79,22 @@ def ask_all(tasks: list, questions: Questions) -> None:
             inside.ask(thread, questions)
 
 
+def measure_encoding(units: int = 20_000) -> None:
+    """Encoding, beside the cheapest loop that could do it."""
+    calls = [Call(nr.mmap, 0x7F0000000000 + n * 4096, 4096, 3, 0x22, -1, 0) for n in range(units)]
+    pack, buffer = Struct("<II6q").pack_into, bytearray(RECORD * units)
+
+    def bare() -> None:
+        for index, call in enumerate(calls):
+            pack(buffer, index * RECORD, call.nr, 0, *call.args)
+
+    encoding, least = median(lambda: encode(calls, 0x1000, 0x2000)), median(bare)
+    print(f"encode {units} calls: {encoding / 1000:.1f} ms, {encoding / least:.1f} x a bare loop")
+
+
 def main() -> None:
     gc.disable()
+    measure_encoding()
     for name, command, units in (
         ("one process", ["sh", "-c", "echo ready; exec sleep 99"], 1),
         ("200 threads", [sys.executable, "-c", THREADS], 200),

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from replant.abi import x86_64 as nr
@@ -60,30 +58,3 @@ def test_failure_says_what_and_why() -> None:
     call = Call(nr.mmap, why="heap")
     error = CallFailed([call], [Answer(-12)], 0, 10)
     assert str(error) == "mmap (heap) failed inside task 10: Cannot allocate memory"
-
-
-def test_twenty_thousand_calls_take_no_longer_than_as_many_packs() -> None:
-    """A ratio in one run: encoding against the cheapest loop that could do it."""
-    calls = [Call(nr.mmap, 0x7F0000000000 + n * 4096, 4096, 3, 0x22, 3, 0) for n in range(20_000)]
-    pack, buffer = blob_pack(), bytearray(RECORD * len(calls))
-
-    def bare() -> None:
-        for index, call in enumerate(calls):
-            pack(buffer, index * RECORD, call.nr, 0, *call.args)
-
-    assert best(lambda: encode(calls, 0x1000, 0x2000)) < 3 * best(bare)
-
-
-def blob_pack():
-    from struct import Struct
-
-    return Struct("<II6Q").pack_into
-
-
-def best(function) -> float:
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)

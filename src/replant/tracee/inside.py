@@ -71,6 +71,8 @@ class Inside:
     """
 
     def __init__(self, task: FrozenTask) -> None:
+        if task.inside is not None:
+            raise Bug(f"process {task.pid} is being asked already", pid=task.pid)
         self.task = task
         self._memory = Memory(task.pid)
         self._code = 0
