@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from replant.errors import TaskGone
-from replant.observe import procfs, sharing
+from replant.observe import procfs, reference, sharing
 from replant.observe.crosscheck import compare, compared, verify
 from replant.observe.facts import File, Task, Vma
 from replant.observe.field import MISSING, fields_of
@@ -154,3 +154,17 @@ def test_inside_a_pid_namespace(bpf: Observer) -> None:
     answer = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
     count, *differences = answer.stdout.splitlines() or [answer.stderr]
     assert not differences and int(count) > 10_000
+
+
+def test_names_of_the_package_are_imported_when_used() -> None:
+    code = (
+        "import sys, replant.observe as o; from replant.observe import procfs;"
+        "assert 'replant.observe.observer' not in sys.modules and 'ctypes' not in sys.modules;"
+        "assert all(getattr(o, name) is not None for name in o.__all__); assert not hasattr(o, 'nothing')"
+    )
+    subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}"], check=True)
+
+
+def test_the_table_of_facts_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "process-information.md").read_text()
+    assert "\n".join(reference.table()) in page

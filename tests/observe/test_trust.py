@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,21 @@ def test_addresses_of_the_kernel_do_not_leave(bpf: Observer) -> None:
     keys = {name: value for name, value in task._asdict().items() if name.endswith("_key")}
     assert all(isinstance(key, int) and key < 1000 for key in keys.values())
     assert Task._fields
+
+
+def test_other_threads_that_run_do_not_look_like_a_lie(bpf: Observer) -> None:
+    busy = True
+
+    def work() -> None:
+        while busy:
+            os.getpid()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(5):
+            observer = Observer("bpf")
+            assert len(observer.tasks(pids=[os.getpid()], threads=True)) >= 2
+    finally:
+        busy = False
+        thread.join()

@@ -7,12 +7,13 @@ import os
 
 from ..errors import ReplantError, TaskGone
 from . import procfs
-from .crosscheck import IDENTITY, compare, compared
+from .crosscheck import IDENTITY
 from .facts import File, Task, Vma
 from .field import MISSING, fields_of
 from .procfs_source import ProcfsSource
 from .record import Record
 from .rights import hidden
+from .trust import contradiction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -229,26 +230,12 @@ class Observer:
     def _trust(self, facts: type[Record], names: list[str], leaders: bool) -> bool:
         """Compares what BPF says about this very process with /proc/self, once for every set of fields."""
         key = (facts, *names, leaders)
-        if key not in self._checked:
+        if self._bpf and key not in self._checked:
             self._checked.add(key)
-            problem = self._contradiction(facts, names, leaders)
+            problem = contradiction(self._bpf, self._procfs, facts, names, leaders)
             if problem:
                 self._distrust(problem)
         return self._bpf is not None
-
-    def _contradiction(self, facts: type[Record], names: list[str], leaders: bool) -> str:
-        assert self._bpf
-        if facts is Vma and not self._bpf.calibrate():
-            return "bits of vm_flags do not mean what they should"
-        pid, problem = os.getpid(), ""
-        # a list that grows between the two readings may move the heap: what differs three times does not move
-        for _ in range(3):
-            ours = self._bpf.columns(facts, names, None, pid=pid, leaders=leaders)
-            theirs = self._procfs.columns(facts, names, [pid], leaders=leaders)
-            problem = _disagreement(facts, names, ours, theirs)
-            if not problem:
-                break
-        return problem
 
 
 class _NoCollection:
@@ -261,33 +248,6 @@ class _NoCollection:
     def __exit__(self, *_: object) -> None:
         if self._was_on:
             gc.enable()
-
-
-def _disagreement(facts: type[Record], names: list[str], ours: Columns, theirs: Columns) -> str:
-    identity = [names.index(name) for name in IDENTITY[facts]]
-    comparable = [i for i, name in enumerate(names) if name in compared(facts)]
-    lasting = _lasting_descriptors() if facts is File else frozenset()
-    told = {tuple([row[i] for i in identity]): row for row in zip(*theirs, strict=True)}
-    for row in zip(*ours, strict=True):
-        key = tuple([row[i] for i in identity])
-        other = told.get(key)
-        if other is None or (facts is File and key[1] not in lasting):
-            continue
-        for i in comparable:
-            if row[i] != other[i] and MISSING not in (row[i], other[i]):
-                return f"it says {names[i]} of this process is {row[i]!r}, procfs says {other[i]!r}"
-    return ""
-
-
-def _lasting_descriptors() -> frozenset[int]:
-    """Descriptors of this process but for those that reading them opens, which reuse the same number."""
-    before = {int(name) for name in os.listdir("/proc/self/fd")}
-    extra = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    try:
-        after = {int(name) for name in os.listdir("/proc/self/fd")}
-    finally:
-        os.close(extra)
-    return frozenset(before & after - {extra})
 
 
 def _lacks(facts: type[Record], name: str, column: Sequence[object]) -> bool:
@@ -303,6 +263,3 @@ def _choose(tree: int | None, pids: Sequence[int] | None) -> Sequence[int]:
     if tree is not None:
         return [node.pid for node in procfs.tree(tree)]
     return procfs.pids() if pids is None else pids
-
-
-__all__ = ["Observer", "Seen", "compare"]

@@ -1,0 +1,67 @@
+"""Whether BPF tells the truth: what it says about this very process is compared with /proc/self before it is used."""
+
+from __future__ import annotations
+
+import os
+from _thread import get_native_id
+
+from .crosscheck import IDENTITY, compared
+from .facts import File, Task, Vma
+from .field import MISSING
+from .record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .bpf.source import BpfSource
+    from .procfs_source import ProcfsSource
+
+    Columns = list[Sequence[object]]
+
+
+def contradiction(bpf: BpfSource, procfs: ProcfsSource, facts: type[Record], names: list[str], leaders: bool) -> str:
+    """A fact that the sources disagree about, in words; empty if there is none."""
+    if facts is Vma and not bpf.calibrate():
+        return "bits of vm_flags do not mean what they should"
+    pid, problem = os.getpid(), ""
+    # a list that grows between the two readings may move the heap: what differs three times does not move
+    for _ in range(3):
+        ours = bpf.columns(facts, names, None, pid=pid, leaders=leaders)
+        theirs = procfs.columns(facts, names, [pid], leaders=leaders)
+        problem = _disagreement(facts, names, ours, theirs)
+        if not problem:
+            break
+    return problem
+
+
+# what other threads of this process may change between two readings is their business
+_OTHERS = ("state", "flags", "sig_pending", "shared_pending", "sig_blocked", "comm")
+
+
+def _disagreement(facts: type[Record], names: list[str], ours: Columns, theirs: Columns) -> str:
+    identity = [names.index(name) for name in IDENTITY[facts]]
+    comparable = [i for i, name in enumerate(names) if name in compared(facts)]
+    elsewhere = [i for i in comparable if names[i] not in _OTHERS]
+    lasting = _lasting_descriptors() if facts is File else frozenset()
+    told = {tuple([row[i] for i in identity]): row for row in zip(*theirs, strict=True)}
+    for row in zip(*ours, strict=True):
+        key = tuple([row[i] for i in identity])
+        other = told.get(key)
+        if other is None or (facts is File and key[1] not in lasting):
+            continue
+        for i in elsewhere if facts is Task and key[1] != get_native_id() else comparable:
+            if row[i] != other[i] and MISSING not in (row[i], other[i]):
+                return f"it says {names[i]} of this process is {row[i]!r}, procfs says {other[i]!r}"
+    return ""
+
+
+def _lasting_descriptors() -> frozenset[int]:
+    """Descriptors of this process but for those that reading them opens, which reuse the same number."""
+    before = {int(name) for name in os.listdir("/proc/self/fd")}
+    extra = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        after = {int(name) for name in os.listdir("/proc/self/fd")}
+    finally:
+        os.close(extra)
+    return frozenset(before & after - {extra})
