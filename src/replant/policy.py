@@ -64,6 +64,13 @@ OPTIONS = (
         "a socket with some is refused",
         ("skip",),
     ),
+    Choice(
+        "peer-credentials",
+        "dump",
+        "let a socket remember the restorer as its maker, who was no part of the tree (SO_PEERCRED)",
+        "a tree that has one is refused",
+        ("change",),
+    ),
     Choice("unlinked-limit", "dump", "the largest deleted file to keep", "no limit", unit="BYTES"),
     Choice("terminal", "restore", "the terminal to give the tree; null for none", "that of the caller", unit="PATH"),
 )
@@ -95,5 +102,5 @@ class Policy:
 
 
 DEFAULT = Policy()
-LOOKING = Policy({"locks": "keep", "outside": "close", "pending": "skip"})
+LOOKING = Policy({"locks": "keep", "outside": "close", "peer-credentials": "change", "pending": "skip"})
 """For who only looks at a tree: what a dump would refuse for fear of losing it is no reason not to show it."""
