@@ -124,7 +124,7 @@ def _peel(above: Sequence[int], cohort: Sequence[int], demands: _Needs, births: 
     while todo:
         founder = todo.pop()
         wanted = demands.of(founder)
-        lowest = _lowest(wanted, above, cohort, births)
+        lowest = _lowest(wanted, above, cohort, births, demands)
         if lowest is None:
             continue
         loose[founder] = lowest
@@ -158,14 +158,20 @@ def _count_waiting(
     return awaited
 
 
-def _lowest(wanted: set[int], above: Sequence[int], cohort: Sequence[int], births: Mapping[int, int]) -> int | None:
+def _lowest(
+    wanted: set[int],
+    above: Sequence[int],
+    cohort: Sequence[int],
+    births: Mapping[int, int],
+    demands: _Needs,
+) -> int | None:
     """The one of ``wanted`` that is below all others in every creation tree, if that is plain to see."""
     if len(wanted) < 2:
         return next(iter(wanted), 0)
     for start in wanted:
         node, missing = start, len(wanted) - 1
         for _ in range(_CLIMB):
-            node = _known_ancestor(node, above, cohort, births)
+            node = _known_ancestor(node, above, cohort, births, demands)
             missing -= node in wanted
             if not node or not missing:
                 break
@@ -174,11 +180,16 @@ def _lowest(wanted: set[int], above: Sequence[int], cohort: Sequence[int], birth
     return None
 
 
-def _known_ancestor(node: int, above: Sequence[int], cohort: Sequence[int], births: Mapping[int, int]) -> int:
-    """The nearest ancestor that ``node`` has in every creation tree that heeds the wishes."""
+def _known_ancestor(
+    node: int, above: Sequence[int], cohort: Sequence[int], births: Mapping[int, int], demands: _Needs
+) -> int:
+    """The nearest ancestor that ``node`` has in every creation tree that heeds the wishes, as far as is plain."""
     home, over = cohort[node], above[node]
     if node in births:
         return over if _shares(over, births[node], cohort, births) else births[node]
+    if home == FOUNDER and not over:
+        needs = demands.needs.get(node, ())
+        return next(iter(needs)) if len(needs) == 1 else 0
     if home == FOUNDER or over == home or cohort[over] == home:
         return over
     return home

@@ -208,8 +208,7 @@ RULES = {
         ),
         Rule(
             "wait",
-            (
-                ALIVE,
+            (  # the dead have no children: the first condition holds for the living only
                 Condition("the task is the actor's child", "ECHILD", lambda t, a, p: t.ppid.get(p) == a),
                 Condition("it is dead", "EAGAIN", lambda t, _, p: p in t.dead),
             ),
