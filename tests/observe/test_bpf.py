@@ -10,8 +10,7 @@ import pytest
 from replant.abi import bpf as abi
 from replant.observe.bpf import asm, cache, calls
 from replant.observe.bpf.iterate import PID_LIMIT, TASK, VMA, Filter, Iterator
-from replant.observe.bpf.kernel import declared
-from replant.observe.bpf.layout import Layout
+from replant.observe.bpf.kernel import Layout, declared
 from replant.observe.bpf.memory import MAX_READ, KernelMemory
 from replant.observe.bpf.plan import Plan
 from replant.observe.observer import Observer

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     R = TypeVar("R", Vma, File)
 
 
+# below, loading programs takes longer than reading a few files
+_MANY = 8
+
+
 class Frozen:
     """The facts of some processes, all of whose threads are stopped.
 
@@ -31,7 +35,7 @@ class Frozen:
     """
 
     def __init__(self, pids: Sequence[int], observer: Observer | None = None) -> None:
-        self.observer = observer or Observer()
+        self.observer = observer or Observer("auto" if len(pids) >= _MANY else "procfs")
         self._pids = pids
         self._tasks: dict[int, Task] = {}
         self._vmas: dict[int, list[Vma]] | None = None

@@ -8,10 +8,8 @@ no more than the kernel's own answer. A file of another owner, or that others ma
 from __future__ import annotations
 
 import os
-from zlib import crc32
 
-from .kernel import DECLARATIONS
-from .layout import Layout, Place, ask
+from .kernel import DECLARATIONS, Layout, Place
 
 FUNCTIONS = ("bpf_iter_task", "bpf_iter_task_vma", "bpf_iter_task_file")
 
@@ -24,17 +22,19 @@ def layout() -> Layout:
     key, path = _key(), _path()
     known = _read(path, key)
     if known is None:
+        from .layout import ask
+
         known = ask(FUNCTIONS)
         _write(path, key, known)
     return known
 
 
 def _key() -> str:
-    # the build id changes with every build, even of the same version
+    """One line: the build id, which changes with every build even of the same version, and what was asked."""
     with open("/sys/kernel/notes", "rb") as file:
         notes = file.read()
     size = os.stat("/sys/kernel/btf/vmlinux").st_size
-    return f"{crc32(notes):08x} {crc32(DECLARATIONS.encode()):08x} {size}"
+    return f"{notes.hex()} {size} {' '.join(DECLARATIONS.split())}"
 
 
 def _path() -> str:
@@ -62,7 +62,7 @@ def _parse(lines: list[str]) -> Layout:
         what, *words = line.split()
         if what == "member":
             structure, member, offset, size, left, right = words
-            found.places[structure, member] = Place(int(offset), int(size), (int(left), int(right)))
+            found.places[structure, member] = Place._make((int(offset), int(size), (int(left), int(right))))
         elif what == "size":
             found.sizes[words[0]] = int(words[1])
         else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..field import MISSING
-from .memory import KernelMemory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..field import Missing
-    from .layout import Layout
+    from .kernel import Layout
+    from .memory import KernelMemory
 
 # bits of vm_flags (linux/mm.h) and their words in smaps; the calibration must not contradict them. Bits of 32 and more
 # have moved between versions, and what a pkey or an architecture bit means depends: they are learnt, or not told.
@@ -47,6 +47,8 @@ class Context:
     def memory(self) -> KernelMemory:
         """The reader of kernel memory, loaded when it is first needed."""
         if self._memory is None:
+            from .memory import KernelMemory
+
             self._memory = KernelMemory()
         return self._memory
 

@@ -12,7 +12,7 @@ from struct import unpack_from
 from ...abi import bpf
 from . import calls
 from .asm import R1, R2, R3, R4, R6, R7, R8, R9, Code
-from .layout import Layout
+from .kernel import Layout
 from .paths import MAPPED, OPENED, Paths
 from .plan import Plan, Records
 

@@ -23,6 +23,23 @@ class Member(Record):
     array: bool
 
 
+class Place(Record):
+    """Where a member is: ``size`` in bytes (0 for structures), ``shift`` the two shifts of a bit field in 64 bits."""
+
+    offset: int
+    size: int
+    shift: tuple[int, int]
+
+
+class Layout:
+    """What the running kernel told: ``places`` by (structure, member), ``sizes`` by structure, ``ids`` of functions."""
+
+    def __init__(self, places: dict[tuple[str, str], Place], sizes: dict[str, int], ids: dict[str, int]) -> None:
+        self.places = places
+        self.sizes = sizes
+        self.ids = ids
+
+
 DECLARATIONS = """
 task_struct: task_struct *group_leader, task_struct *real_parent, task_struct *parent, pid *thread_pid,
     signal_struct *signal, sighand_struct *sighand, mm_struct *mm, fs_struct *fs, files_struct *files,
@@ -116,16 +133,19 @@ io_context: u16 ioprio
 """
 
 
-def declared(text: str = DECLARATIONS) -> dict[str, dict[str, Member]]:
-    """The declarations of :mod:`.kernel`, parsed."""
-    structures = {}
-    for line in text.strip().replace(",\n", ",").splitlines():
-        name, _, members = line.partition(":")
-        structures[name] = {m.name: m for m in map(_member, members.split(","))}
-    return structures
+_parsed: dict[str, dict[str, Member]] = {}
+
+
+def declared() -> dict[str, dict[str, Member]]:
+    """The members of every structure by name, parsed once."""
+    if not _parsed:
+        for line in DECLARATIONS.strip().replace(",\n", ",").splitlines():
+            name, _, members = line.partition(":")
+            _parsed[name] = {m.name: m for m in map(_member, members.split(","))}
+    return _parsed
 
 
 def _member(words: str) -> Member:
     kind, name = words.split()
     bare, bracket, _ = name.lstrip("*").partition("[")
-    return Member(bare, kind, name.startswith("*"), bool(bracket))
+    return Member._make((bare, kind, name[0] == "*", bracket != ""))

@@ -11,27 +11,9 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from ...abi import bpf, btf
-from ..record import Record
 from . import asm, calls
-from .kernel import INTS, OPAQUE, Member, declared
+from .kernel import INTS, OPAQUE, Layout, Member, Place, declared
 from .types import Types
-
-
-class Place(Record):
-    """Where a member is: ``size`` in bytes (0 for structures), ``shift`` the two shifts of a bit field in 64 bits."""
-
-    offset: int
-    size: int
-    shift: tuple[int, int]
-
-
-class Layout:
-    """What the running kernel told: ``places`` by (structure, member), ``sizes`` by structure, ``ids`` of functions."""
-
-    def __init__(self, places: dict[tuple[str, str], Place], sizes: dict[str, int], ids: dict[str, int]) -> None:
-        self.places = places
-        self.sizes = sizes
-        self.ids = ids
 
 
 class _Questions:

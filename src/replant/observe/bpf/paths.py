@@ -16,7 +16,7 @@ from struct import pack, unpack_from
 from ...abi import bpf
 from . import calls
 from .asm import R0, R1, R2, R3, R4, R5, R7, R9, R10, Code
-from .layout import Layout
+from .kernel import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

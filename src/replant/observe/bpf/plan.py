@@ -20,8 +20,7 @@ from __future__ import annotations
 from ...abi import bpf
 from ..record import Record
 from .asm import R1, R2, R3, R4, Code
-from .kernel import Member, declared
-from .layout import Layout, Place
+from .kernel import Layout, Member, Place, declared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
