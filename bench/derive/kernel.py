@@ -11,6 +11,7 @@ group and session it came with, which have no number inside. With --derive a ran
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import ctypes
 import errno
@@ -18,7 +19,6 @@ import os
 import struct
 import subprocess
 import sys
-import threading
 from random import Random
 
 from walks import random_op, walk
@@ -27,7 +27,7 @@ from replant.derive import Outside, process_tree
 from replant.derive.linux.rules import RULES, Tasks
 from replant.derive.rules import attempt
 
-LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock: the child must not find it taken
 SYS_CLONE3, CLONE_PARENT, PR_SET_CHILD_SUBREAPER, WALL = 435, 0x8000, 36, 0x40000000
 SIGCHLD = 17
 MOST = 40
@@ -65,7 +65,7 @@ class Crew:
             return self.perform(op)
         os.write(self.orders[actor][1], f"{int(by_thread)} {' '.join(map(str, op))}\n".encode())
         if op[1] == "exit":
-            while stat(actor)[0] != "Z":
+            while not ended(actor):
                 os.sched_yield()
             return 0
         return int.from_bytes(os.read(self.results[0], 2), "little")
@@ -115,10 +115,17 @@ class Crew:
 
 
 def _in_thread(work: Callable[[], int]) -> int:
+    """Without the threading module, whose locks a child of the thread would find taken."""
     result: list[int] = []
-    thread = threading.Thread(target=lambda: result.append(work()))
-    thread.start()
-    thread.join()
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        result.append(work())
+        done.release()
+
+    _thread.start_new_thread(run, ())
+    done.acquire()
     return result[0]
 
 
@@ -131,10 +138,20 @@ def again(text: str) -> None:
     crew.obey(int(pid))
 
 
+def _fields(pid: int) -> list[bytes]:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()
+
+
+def ended(pid: int) -> bool:
+    """Whether all threads are dead: a zombie whose last thread still ends has not handed its children on yet."""
+    words = _fields(pid)
+    return words[0] == b"Z" and words[17] == b"1"
+
+
 def stat(pid: int) -> tuple[str, int, int, int]:
     """State, parent, group and session, as the namespace numbers them."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        words = file.read().rpartition(b")")[2].split()
+    words = _fields(pid)
     return words[0].decode(), int(words[1]), int(words[2]), int(words[3])
 
 
@@ -152,6 +169,8 @@ def start(outside: bool) -> tuple[Tasks, Crew]:
     """The init's side of an empty namespace."""
     if not outside:
         os.setsid()
+    with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+        file.write("10000")  # threads take numbers too: let them be none of those that tasks are given
     _, _, pgid, sid = stat(1)
     return Tasks(1, pgid, sid), Crew()
 
@@ -197,7 +216,7 @@ def many(namespaces: int, seed: int, count: int, derive: bool) -> None:
         outside = ["--outside"] if number % 5 == 0 and not derive else []
         command = ["unshare", "-fp", "--kill-child", "--mount-proc", sys.executable, __file__]
         command += ["--seed", str(number), "--ops", str(count), *outside, *(["--derive"] if derive else [])]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         if ran.returncode:
             sys.exit(f"{ran.stdout}{ran.stderr}")
         total += int(ran.stdout.split()[0])
