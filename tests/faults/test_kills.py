@@ -67,7 +67,7 @@ def test_a_killed_restore_leaves_all_or_nothing(tmp_path: Path) -> None:
     for _ in range(KILLS):
         wait.until(lambda: processes() <= before, "the last tree is gone")
         killed_after(words, random_moment.uniform(0, 1.3 * longest))
-        wait.until(lambda: no_worker(before), "the worker has ended")
+        until_no_worker(before)
         whole += is_whole(program, before, tree)
     assert 0 < whole < KILLS
 
@@ -86,9 +86,24 @@ def is_whole(program: Program, before: set[int], tree: set[int]) -> bool:
     return True
 
 
+def until_no_worker(before: set[int]) -> None:
+    try:
+        wait.until(lambda: no_worker(before), "the worker has ended")
+    except TimeoutError:
+        left = [f"{pid} {cmdline(pid)!r} {look(pid, 'stat')} {look(pid, 'syscall')}" for pid in processes() - before]
+        raise AssertionError("these are left: " + "; ".join(left)) from None
+
+
+def look(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()[:80]
+    except OSError as e:
+        return str(e)
+
+
 def no_worker(before: set[int]) -> bool:
     """No process of the tool itself is left."""
-    return not any(b"restore" in cmdline(pid) for pid in processes() - before)
+    return not any(b"restore" in cmdline(pid).split(b"\0") for pid in processes() - before)
 
 
 def cmdline(pid: int) -> bytes:

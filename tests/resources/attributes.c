@@ -34,13 +34,19 @@ static sigset_t only(int number) {
     return set;
 }
 
-/* Queue 1, 2, 3 to the process or to the calling thread. */
+static void limit_queues(rlim_t soft) {
+    setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){soft, 10000});
+}
+
+/* Queue 1, 2, 3 to the process or to the calling thread; the limit is lower than that afterwards. */
 static void queue(int to_thread) {
+    limit_queues(10000);
     for (int n = 1; n <= 3; n++) {
         union sigval value = {.sival_int = n};
         if (to_thread ? pthread_sigqueue(pthread_self(), MINE, value) : sigqueue(getpid(), MINE, value))
             abort();
     }
+    limit_queues(1);
 }
 
 /* Whether 1, 2, 3 are pending, in this order, from this very process. They are taken. */

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-from functools import cache
 
 from replant.abi import mman, x86_64
 from replant.abi.call import Track
@@ -20,6 +19,8 @@ from replant.tracee import ptrace, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from replant.execute.arena import Arena
 
 _BASE = 0x400000
@@ -44,8 +45,8 @@ def elf() -> bytes:
 class Seed:
     """A seized seed; ``vdso`` lists its special mappings (vvar and vdso) in order."""
 
-    def __init__(self) -> None:
-        self.pid = _spawn()
+    def __init__(self, wanted: Container[int]) -> None:
+        self.pid = _spawn(wanted)
         ptrace.seize(self.pid, OPTIONS)
         ptrace.interrupt(self.pid)
         wait.until_stopped(self.pid)
@@ -83,12 +84,22 @@ class Seed:
         return on
 
 
-def _spawn() -> int:
-    fd = _image()
+def _spawn(wanted: Container[int]) -> int:
+    """Start a seed, and another one as long as its number is one that the tree wants."""
     reading, _ = os.pipe2(os.O_CLOEXEC)  # the writing end stays open, unused, as long as we live
-    stdin = [(os.POSIX_SPAWN_DUP2, reading, 0)]
+    unfit = []
+    while (pid := _spawn_one(reading)) in wanted:
+        unfit.append(pid)
+    for each in unfit:
+        os.kill(each, 9)
+        os.waitpid(each, 0)
+    return pid
+
+
+def _spawn_one(stdin: int) -> int:
+    path, first = f"/proc/self/fd/{_image()}", [(os.POSIX_SPAWN_DUP2, stdin, 0)]
     try:
-        return os.posix_spawn(f"/proc/self/fd/{fd}", ["replant"], {}, file_actions=stdin, setsigdef=_SIGNALS)
+        return os.posix_spawn(path, ["replant"], {}, file_actions=first, setsigdef=_SIGNALS)
     except OSError as e:
         raise ReplantError(
             f"the seed process cannot be started: {e.strerror}",
@@ -97,8 +108,11 @@ def _spawn() -> int:
         ) from e
 
 
-@cache
 def _image() -> int:
-    fd = os.memfd_create("seed", os.MFD_CLOEXEC)
-    os.write(fd, elf())
-    return fd
+    if not _made:
+        _made.append(os.memfd_create("seed", os.MFD_CLOEXEC))
+        os.write(_made[0], elf())
+    return _made[0]
+
+
+_made: list[int] = []

@@ -35,7 +35,7 @@ def trap_signal(queued: set[int]) -> int:
 
 
 class Stubs:
-    """All tasks that the restore has made, by tid; ``born`` is called with the tid of each new one."""
+    """All tasks that the restore has made; ``born`` is called with each new tid, ``finished`` with each track."""
 
     def __init__(self, arena: Arena, trap: int) -> None:
         self._arena = arena
@@ -46,6 +46,7 @@ class Stubs:
         self._ending: set[int] = set()
         self.alive: set[int] = set()
         self.born: Callable[[int], None] = lambda tid: None
+        self.finished: Callable[[Track], None] = lambda track: None
 
     def adopt(self, tid: int) -> None:
         """A task that is there already, stopped: the seed. What is cloned from it inherits its signal mask."""
@@ -138,6 +139,7 @@ class Stubs:
         bad = encoded.failure(view[at:data])
         if bad is not None:
             raise failed(track.calls[bad], track.answers[bad].ret, track.actor)
+        self.finished(track)
 
     def _ended(self, tid: int, status: int) -> None:
         self.alive.discard(tid)

@@ -1,9 +1,9 @@
 """A worker whose life hangs on its parent's until the point of no return.
 
-A restore is made by a child process: it must be the parent of the seed and wait for all its stubs, which would take
-away the statuses of the caller's own children. And it makes the end of a restore one decision: until the commit the
-kernel kills the worker when its parent dies, and all stubs with it (PTRACE_O_EXITKILL); from the commit on it finishes
-its work whatever happens to the parent.
+A restore is made by a child process: it must wait for all its stubs, which would take away the statuses of the caller's
+own children. And it makes the end of a restore one decision: until the commit the kernel kills the worker when its
+parent dies, and all stubs with it (PTRACE_O_EXITKILL); from the commit on it finishes its work whatever happens to the
+parent. The parent meanwhile does what can be done beside it, and must agree before the commit.
 """
 
 from __future__ import annotations
@@ -16,36 +16,38 @@ from replant.errors import Blocker, Bug, Refused, ReplantError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from typing import TypeVar
 
     E = TypeVar("E", bound=ReplantError)
     Answer = dict[str, object]
+    Work = Callable[[Callable[[], None]], Answer]
 
-_PR_SET_PDEATHSIG = 1
-_SIGKILL = 9
-
-
-def commit() -> None:
-    """In the worker: from here on the parent's death changes nothing."""
-    libc.syscall(x86_64.prctl, _PR_SET_PDEATHSIG, 0)
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
 
-def run(work: Callable[[], Answer]) -> Answer:
-    """The answer of ``work``, done in a child process.
+def run(work: Work, meanwhile: Callable[[], None], avoid: Container[int] = ()) -> Answer:
+    """The answer of ``work``, done in a child process whose pid is not in ``avoid``.
 
-    :raises ReplantError: what it raised there, or that it was killed.
+    ``work`` is given ``commit``, which waits until ``meanwhile`` has returned here; if it raises, ``commit`` does too.
+
+    :raises ReplantError: what ``work`` or ``meanwhile`` raised, or that the worker was killed.
     """
-    parent = os.getpid()
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
+    answering, answer_in = os.pipe2(os.O_CLOEXEC)
+    agreeing, agree_in = os.pipe2(os.O_CLOEXEC)
+    pid = _fork(avoid)
     if pid == 0:
-        _child(parent, writing, work)
-    os.close(writing)
+        os.close(agree_in)
+        _child(answer_in, agreeing, work)
+    os.close(answer_in)
+    os.close(agreeing)
     try:
-        data = _read(reading)
+        meanwhile()
+        _agree(agree_in)
     finally:
-        os.close(reading)
+        os.close(agree_in)
+        data = _read(answering)
+        os.close(answering)
         os.waitpid(pid, 0)
     if not data:
         raise ReplantError("the restore was killed; nothing of it is left", code="killed", hint="run it again")
@@ -55,18 +57,42 @@ def run(work: Callable[[], Answer]) -> Answer:
     return answer
 
 
-def _child(parent: int, writing: int, work: Callable[[], Answer]) -> None:
-    try:
+def _fork(avoid: Container[int]) -> int:
+    """fork(2), again if the child got a number that is wanted; 0 in the child, which dies with us."""
+    parent, unfit = os.getpid(), []
+    while (pid := os.fork()) in avoid:
+        unfit.append(pid)
+    if pid == 0:
         libc.syscall(x86_64.prctl, _PR_SET_PDEATHSIG, _SIGKILL)
-        if os.getppid() == parent:  # else it died before the kernel was told
-            _tell(writing, _answer(work))
+        if os.getpid() in avoid or os.getppid() != parent:  # or it died before the kernel was told
+            os._exit(0)
+    for each in unfit:
+        os.waitpid(each, 0)
+    return pid
+
+
+def _agree(fd: int) -> None:
+    try:
+        os.write(fd, b"1")
+    except BrokenPipeError:
+        pass  # the worker has failed already, and says why
+
+
+def _child(answer_in: int, agreeing: int, work: Work) -> None:
+    def commit() -> None:
+        if not os.read(agreeing, 1):
+            raise ReplantError("the restore was given up", code="given-up")
+        libc.syscall(x86_64.prctl, _PR_SET_PDEATHSIG, 0)
+
+    try:
+        _tell(answer_in, _answer(work, commit))
     finally:
         os._exit(0)
 
 
-def _answer(work: Callable[[], Answer]) -> Answer:
+def _answer(work: Work, commit: Callable[[], None]) -> Answer:
     try:
-        return work()
+        return work(commit)
     except ReplantError as e:
         return {**e.as_dict(), "exit_code": e.exit_code}
     except BaseException:
@@ -75,10 +101,10 @@ def _answer(work: Callable[[], Answer]) -> Answer:
         return {"error": traceback.format_exc(), "code": "bug", "exit_code": Bug.exit_code}
 
 
-def _tell(writing: int, answer: Answer) -> None:
+def _tell(fd: int, answer: Answer) -> None:
     data = memoryview(marshal.dumps(answer))
     while data:
-        data = data[os.write(writing, data) :]
+        data = data[os.write(fd, data) :]
 
 
 def _read(fd: int) -> bytes:

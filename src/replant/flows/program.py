@@ -99,6 +99,11 @@ class Program:
         """The State of an attribute of a thread."""
         return self._states.get(tid, {}).get(kind)
 
+    def family_matters(self) -> bool:
+        """Whether the root has an attribute that the end of its parent would set off."""
+        kinds = registry.task_kinds()
+        return any("family" in kinds[name].USES for name in self._states.get(self.model.root, {}))
+
     def queued(self) -> set[int]:
         """The signals that some task will have pending."""
         return {signal for task in self.model.tasks for signal in self.queued_for(task)}
@@ -132,17 +137,16 @@ class Program:
         """What a thread other than the first does."""
         on = Track(str(tid))
         for name in registry.steps():
-            if name not in self._late:
-                self._attribute(name, tid, on)
+            self._attribute(name, tid, on)
         self._xstate(tid, on)
         return on
 
-    def late(self, tid: int) -> Track:
-        """What a thread of a process with several does when all of them have done the rest."""
-        on = Track(str(tid))
+    def late(self, pid: int) -> Track:
+        """What the first of several threads does when all of them have done their part."""
+        on = Track(str(pid))
         for name in registry.steps():
             if name in self._late:
-                self._attribute(name, tid, on)
+                self._attribute(name, pid, on)
         return on
 
     def registers(self, tid: int) -> Registers:

@@ -10,9 +10,11 @@ import os
 import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 
+from replant.abi import x86_64
 from replant.errors import Blocker, Refused, TaskGone
 from replant.execute import landing, worker
 from replant.execute.arena import Arena, find_hole
+from replant.execute.clone import CLONE_PTRACE, clone_args, free_number
 from replant.execute.landing import Landing
 from replant.execute.local import Restorer
 from replant.execute.seed import SEED_RANGE, Seed
@@ -23,6 +25,7 @@ from replant.flows.program import Program, alive
 from replant.image.container import open_image
 from replant.model.frozen import Frozen
 from replant.observe import procfs
+from replant.pages.fill import check_filled
 from replant.pages.store import PageReader
 from replant.policy import DEFAULT
 from replant.resources import registry
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 _ARENA = 1 << 30  # sparse: only what is used takes memory
 _GAP = 1 << 20
+_SIGCHLD = 17
 _REAPING = 5.0  # seconds that the dead whose numbers are wanted may take to go away
 
 
@@ -70,7 +74,8 @@ def restore(
     try:
         model = opened.model(registry.state_class)
         _check(model)
-        worker.run(lambda: _make(opened, model, stop, policy))
+        work = partial(_make, opened, model, stop, policy)
+        worker.run(work, meanwhile=opened.verify, avoid=tree.numbers(model))
     finally:
         opened.close()
     if pidfile:
@@ -144,7 +149,7 @@ def _write_pidfile(path: str, pid: int) -> None:
         f.write(f"{pid}\n")
 
 
-def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, object]:
+def _make(image: Image, model: Model, stop: bool, policy: Policy, commit: Callable[[], None]) -> dict[str, object]:
     """In the worker: everything from the first descriptor to the last detach."""
     gc.disable()
     vdso = Vdso()
@@ -152,26 +157,42 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy) -> dict[str, o
     arena = Arena(address, _ARENA)
     program = Program(model, PageReader(image.pages_fd), policy, arena.place, address + _ARENA + _GAP)
     restorer, stubs = Restorer(), Stubs(arena, trap_signal(program.queued()))
+    stubs.finished = lambda track: check_filled(track.calls, track.answers)
     try:
         restorer.run(program.files.in_restorer())
         program.files.opened()
-        seed = Seed()
-        stubs.adopt(seed.pid)
-        seed.enter(arena)
-        stubs.run(seed.pid, seed.strip(program.parked, program.files.lowest))
-        tree.grow(program, stubs, seed.pid)
+        seed = _sow(program, stubs, arena)
+        tree.grow(program, stubs, seed)
         _open_inside(program, stubs, restorer)
         _fill(program, stubs)
         restorer.run(program.attributes_outside())
         touchdown.land(program, Landing(arena, program.registers, lambda pid: vdso.instruction(program.mms[pid])))
-        stubs.end(seed.pid)
-        worker.commit()
+        stubs.end(seed)
+        commit()
         landing.release(alive(model), stop)
     except BaseException:
         stubs.abandon()
         restorer.undo()
         raise
     return {}
+
+
+def _sow(program: Program, stubs: Stubs, arena: Arena) -> int:
+    """The pid of a seed, stripped; an orphan if the root must not notice that its maker ends."""
+    wanted = tree.numbers(program.model)
+    seed = Seed(wanted)
+    stubs.adopt(seed.pid)
+    seed.enter(arena)
+    track = seed.strip(program.parked, program.files.lowest)
+    if not program.family_matters():
+        stubs.run(seed.pid, track)
+        return seed.pid
+    orphan = free_number(wanted, seed.pid)
+    track.call(x86_64.clone3, clone_args(orphan, CLONE_PTRACE, _SIGCHLD, arena.place), 88, why="an orphan to be")
+    stubs.expect(orphan)
+    stubs.run(seed.pid, track)
+    stubs.end(seed.pid)
+    return orphan
 
 
 def _open_inside(program: Program, stubs: Stubs, restorer: Restorer) -> None:
@@ -194,8 +215,6 @@ def _fill(program: Program, stubs: Stubs) -> None:
         stubs.poll()
     stubs.settle()
     for task in tasks:
-        for tid in task.threads if len(task.threads) > 1 else ():
-            track = program.late(tid)
-            if track.calls:
-                stubs.start(tid, track)
+        if len(task.threads) > 1:
+            stubs.start(task.pid, program.late(task.pid))
     stubs.settle()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     S = TypeVar("S")
 
 #: words that are facts of one thread: what another thread does never spoils them
-OF_A_THREAD = frozenset({"privilege", "pdeathsig"})
+OF_A_THREAD = frozenset({"privilege", "pending", "pdeathsig"})
 
 
 class Given:
@@ -55,15 +55,20 @@ def _predecessors(name: str, steps: dict[str, S]) -> set[str]:
 
 
 def late(steps: dict[str, S]) -> frozenset[str]:
-    """Steps that set a fact of the process which another thread may spoil: they wait for all threads."""
-    spoiled = frozenset().union(*(_words(s, "SPOILS") for s in steps.values())) - OF_A_THREAD
-    only_leader = {n for n, s in steps.items() if getattr(s, "SCOPE", "") == "process"}
-    by_threads = frozenset().union(*(_words(s, "SPOILS") for n, s in steps.items() if n not in only_leader))
-    return frozenset(
-        name
-        for name, step in steps.items()
-        if _words(step, "SETS") & (by_threads - OF_A_THREAD if name in only_leader else spoiled)
-    )
+    """What the leader does only when all threads have done their part, in the order of ``steps``.
+
+    It spoils a fact of the process that a thread may still use, sets one that a thread may still spoil, or comes after
+    such a step. (What it does before it clones its threads is no matter: they begin after that.)
+    """
+    threads = [s for s in steps.values() if getattr(s, "SCOPE", "") == "thread"]
+    used, spoiled = (frozenset().union(*(_words(s, w) for s in threads)) - OF_A_THREAD for w in ("USES", "SPOILS"))
+    waiting: set[str] = set()
+    for name, step in steps.items():  # they are in order, so one pass is enough
+        process = getattr(step, "SCOPE", "") == "process" and not isinstance(step, Given)
+        waits = process and (_words(step, "SPOILS") & used or _words(step, "SETS") & spoiled)
+        if waits or _predecessors(name, steps) & waiting:
+            waiting.add(name)
+    return frozenset(waiting)
 
 
 def _words(step: object, which: str) -> frozenset[str]:

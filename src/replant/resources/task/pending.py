@@ -30,6 +30,7 @@ SPOILS: tuple[str, ...] = ()
 SETS = ("pending",)
 ASKS: tuple[Call, ...] = ()
 
+_SI_TIMER = -2
 _UNBLOCKABLE = {SIGKILL: "SIGKILL", SIGSTOP: "SIGSTOP"}
 
 
@@ -83,7 +84,8 @@ def queues(state: State) -> set[int]:
 def same(before: State | None, after: State | None, elapsed: int) -> list[str]:
     """A program that runs takes signals and is sent others; those of one number that are still there are in order.
 
-    Between numbers there is no order to keep: the kernel delivers the lowest first, whichever came first.
+    Between numbers there is no order to keep: the kernel delivers the lowest first, whichever came first. Signals of
+    timers go on being sent, see above.
     """
     was, now = before or State((), ()), after or State((), ())
     return [
@@ -94,4 +96,5 @@ def same(before: State | None, after: State | None, elapsed: int) -> list[str]:
 
 
 def _by_number(queue: Sequence[bytes]) -> list[bytes]:
-    return sorted(queue, key=lambda info: siginfo_head(info)[0])
+    sent = [info for info in queue if siginfo_head(info)[2] != _SI_TIMER]
+    return sorted(sent, key=lambda info: siginfo_head(info)[0])
