@@ -4,17 +4,27 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .linux.explain import explain as explain
     from .linux.process_tree import Derivation as Derivation
     from .linux.process_tree import process_tree as process_tree
+    from .linux.render import render_text as render_text
+    from .linux.render import to_dot as to_dot
+    from .linux.render import to_svg as to_svg
     from .linux.target import Outside as Outside
+    from .solver import solve as solve
 
 _HOMES = {
     "Derivation": "linux.process_tree",
     "Outside": "linux.target",
+    "explain": "linux.explain",
     "process_tree": "linux.process_tree",
+    "render_text": "linux.render",
+    "solve": "solver",
+    "to_dot": "linux.render",
+    "to_svg": "linux.render",
 }
 
-__all__ = ["Derivation", "Outside", "process_tree"]
+__all__ = ["Derivation", "Outside", "explain", "process_tree", "render_text", "solve", "to_dot", "to_svg"]
 
 
 def __getattr__(name: str) -> object:
