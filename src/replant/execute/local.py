@@ -7,6 +7,7 @@ import os
 from replant.abi import libc, x86_64
 from replant.abi.call import Answer, Out, Slot
 from replant.errors import ReplantError
+from replant.execute import standin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Restorer:
         :raises ReplantError: the first one that fails, with its reason.
         """
         for call in track.calls[len(track.answers) :]:
-            answer = _one(call)
+            answer = standin.run(call, _one) if isinstance(call, standin.StandIn) else _one(call)
             track.answers.append(answer)
             if answer.ret < 0 and -answer.ret not in call.ok:
                 raise failed(call, answer.ret, track.actor)

@@ -113,7 +113,7 @@ class Files:
         for pid, fds, infos in tables:
             for fd in fds:
                 info = infos[fd.number]
-                key = (fd.dev, fd.inode, fd.target, info.pos, info.flags & ~_NOT_STATUS, info.rest)
+                key = (fd.dev, fd.inode, fd.target, info.pos, info.flags & ~_NOT_STATUS, _identity(info))
                 alike.setdefault(key, []).append((pid, fd, info))
         for holders in alike.values():
             for same in _descriptions(holders):
@@ -197,6 +197,11 @@ class Files:
         for fd in self._pidfds.values():
             os.close(fd)
         self._pidfds.clear()
+
+
+def _identity(info: FdInfo) -> str:
+    """A line of fdinfo that only one description has; others move, or are shown to one holder only."""
+    return next((line for line in info.rest if line.startswith("eventfd-id")), "")
 
 
 def _complete(group: Sequence[File]) -> None:

@@ -99,12 +99,18 @@ class Opening:
         self._hook("settle", table, on)
 
     def _hook(self, name: str, table: FdTable, on: Track) -> None:
-        for d in table.entries:
-            if self._holders[d.file] == (table.pid, d.fd):
-                file = self.model.files[d.file]
-                hook = getattr(registry.file_kind(file.kind), name, None)
-                if hook is not None:
-                    hook(file, d.fd, on, self._side)
+        held = [(self.model.files[d.file], d.fd) for d in table.entries if self._holders[d.file] == (table.pid, d.fd)]
+        for file, fd in sorted(held, key=lambda row: _comes_last(row[0])):
+            hook = getattr(registry.file_kind(file.kind), name, None)
+            if hook is not None:
+                hook(file, fd, on, self._side)
+
+    def finish(self, on: Track) -> None:
+        """Calls of the restorer when all memory and all descriptors stand: seals."""
+        for file in self.model.files:
+            finish = getattr(registry.file_kind(file.kind), "finish", None)
+            if finish is not None:
+                finish(file, on, self._side)
 
     def _fetched(self, number: int, on: Track) -> Slot:
         theirs = self.fds.get(number, self._made[number][1])  # a slot as long as nothing has run
@@ -138,6 +144,11 @@ class Opening:
 
     def _raised(self, fd: Slot | int, on: Track) -> Slot:
         return on.call(x86_64.fcntl, fd, _F_DUPFD, self.lowest, why="above every descriptor of the tree")
+
+
+def _comes_last(file: File) -> bool:
+    """Whether what a kind does in its place needs everything else in its own (epoll sets watch pidfds)."""
+    return getattr(registry.file_kind(file.kind), "ATTACH_LAST", False)
 
 
 def _number(fd: Slot | int) -> int:

@@ -11,6 +11,7 @@ import time
 
 from replant.abi import mman, x86_64
 from replant.abi.call import Track
+from replant.execute import standin
 from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
 from replant.flows.opening import Opening
@@ -89,6 +90,10 @@ class Program:
     def fd(self, number: int) -> Slot | int:
         """The descriptor that the restorer and all stubs have of a description until the end."""
         return self.files.fds[number]
+
+    def stand_in(self, on: Track, pid: int, uid: int, gid: int) -> Track:
+        """A track for calls that a process with that pid and those ids makes, at this place of ``on``."""
+        return standin.add(on, pid, uid, gid)
 
     def exe_fd(self, tid: int) -> int:
         """The descriptor of the executable of process ``tid``: a number, known once the restorer has opened it."""
@@ -178,6 +183,7 @@ class Program:
                 if make is not None:
                     make(state, tid, self.outside, self)
         self.files.owners(self.outside)
+        self.files.finish(self.outside)
         return self.outside
 
     def _memory(self, task: Task, on: Track) -> None:

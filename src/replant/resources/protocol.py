@@ -96,6 +96,10 @@ class RestoreSide(Protocol):
         """The number of that descriptor for the executable of process ``tid``."""
         ...
 
+    def stand_in(self, on: Track, pid: int, uid: int, gid: int) -> Track:
+        """A track for calls that a process of that pid and those ids makes, at this place of the restorer's ``on``."""
+        ...
+
     def place(self, data: bytes) -> int:
         """Put bytes where stubs can read them, for pointers inside of structures; their address, 64-byte aligned."""
         ...
@@ -159,6 +163,10 @@ class FileKind(Protocol):
 
     def settle(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:
         """Optional. As ``attach``, once every other descriptor of the restore is closed (record locks)."""
+        ...
+
+    def finish(self, file: File, on: Track, restore: RestoreSide) -> None:
+        """Optional. Calls **in the restorer** when all memory and all descriptors stand (seals)."""
         ...
 
     def check(self, file: File) -> None:
