@@ -43,7 +43,7 @@ def test_declarations_are_known_to_the_kernel(layout: Layout) -> None:
     # what this kernel has not: one of the two shapes of rseq and of mm flags, and what it was built without
     assert len(absent) < 12 and ("task_struct", "pid") not in absent
     assert layout.places["task_struct", "comm"].size == 16
-    assert layout.sizes["k_sigaction"] == 32 and layout.places["sighand_struct", "action"].size == 64 * 32
+    assert layout.sizes["upid"] == 16 and layout.places["sighand_struct", "action"].size == 64 * 32
 
 
 def test_a_plan_copies_neighbours_together(layout: Layout) -> None:
@@ -81,12 +81,12 @@ def test_the_filter_takes_the_chosen_only(layout: Layout) -> None:
 
 
 def test_kernel_memory(layout: Layout) -> None:
-    task = Iterator(TASK, {"group": "task->group_leader", "pid": "task->pid"}, layout, Filter())
-    records = task.scan(4096)
-    leaders, pids = task.plan.column("group", records), task.plan.column("pid", records)
+    iterator = Iterator(TASK, {"pid": "task->pid"}, layout, Filter())
+    records = iterator.scan(4096)
+    tasks, pids = iterator.plan.column("address", records), iterator.plan.column("pid", records)
     memory = KernelMemory()
     at = layout.places["task_struct", "pid"].offset
-    requests = [(leader + at, 4) for leader in leaders] * 60
+    requests = [(task + at, 4) for task in tasks] * 60
     read = [struct.unpack("=i", raw)[0] for raw in memory.read(requests)]
     assert len(requests) > 4096
     # processes may have ended since; this one has not

@@ -168,3 +168,34 @@ def test_names_of_the_package_are_imported_when_used() -> None:
 def test_the_table_of_facts_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "process-information.md").read_text()
     assert "\n".join(reference.table()) in page
+
+
+_OVERLAY = """
+import ctypes, mmap, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.unshare(0x00020000) or libc.mount(b"none", b"/", None, 1 << 18 | 1 << 14, None):
+    sys.exit("no mount namespace")
+base = sys.argv[1]
+for name in ("lower", "upper", "work", "merged"):
+    os.mkdir(f"{base}/{name}")
+with open(f"{base}/lower/file", "wb") as file:
+    file.write(bytes(8192))
+options = f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work".encode()
+if libc.mount(b"overlay", f"{base}/merged".encode(), b"overlay", 0, options):
+    sys.exit("no overlayfs")
+fd = os.open(f"{base}/merged/file", os.O_RDONLY)
+held = mmap.mmap(fd, 8192, prot=mmap.PROT_READ)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_stacked_file_system_shows_its_own_names(bpf: Observer, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", _OVERLAY, str(tmp_path)], stdin=-1, stdout=-1, stderr=-1) as child:
+        assert child.stdout and child.stderr
+        if child.stdout.readline() != b"ready\n":
+            pytest.skip(child.stderr.read().decode())
+        _, differences = verify([child.pid])
+        assert not [d for d in differences if d.field != "state"]
+        assert any(str(vma.path).endswith("/merged/file") for vma in bpf.vmas(pids=[child.pid]))
+        child.kill()

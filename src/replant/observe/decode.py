@@ -217,27 +217,64 @@ def vm_flags(context: Context, words: Ints) -> Iterable[object]:
     return map(known.__getitem__, words)
 
 
+_NO_NAMESPACE = (1 << 64) - 4096
+_SB_KERNMOUNT = 1 << 22
+
+
+def _visible(namespaces: Ints, flags: Ints, values: Sequence[object]) -> Sequence[object]:
+    """The values, MISSING of what a stacked file system has mapped: a file of the layer below, in a mount of its own.
+
+    Such a mount is in no namespace (an error pointer), like those of file systems that the kernel mounts for itself.
+    """
+    if max(namespaces, default=0) < _NO_NAMESPACE:
+        return values
+    return [
+        MISSING if at >= _NO_NAMESPACE and not flag & _SB_KERNMOUNT else value
+        for at, flag, value in zip(namespaces, flags, values, strict=True)
+    ]
+
+
+def mapped_device(context: Context, namespaces: Ints, flags: Ints, numbers: Ints) -> Iterable[object]:
+    """The file system of a mapped file as (major, minor)."""
+    return _visible(namespaces, flags, list(device(context, numbers)))
+
+
+def mapped_inode(_context: Context, namespaces: Ints, flags: Ints, inodes: Ints) -> Iterable[object]:
+    """The inode number of a mapped file."""
+    return _visible(namespaces, flags, inodes)
+
+
 def vma_name(
-    context: Context, mounts: Ints, dentries: Ints, ops: Ints, data: Ints, starts: Ints, ends: Ints, pids: Ints
+    context: Context,
+    namespaces: Ints,
+    flags: Ints,
+    mounts: Ints,
+    dentries: Ints,
+    ops: Ints,
+    data: Ints,
+    starts: Ints,
+    ends: Ints,
+    pids: Ints,
 ) -> Iterable[object]:
     """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing."""
     texts: dict[tuple[int, int], object] = {**context.texts, (0, 0): ""}
     found = list(map(texts.get, zip(mounts, dentries, strict=True)))
     if None in found:
         found = [MISSING if text is None else text for text in found]
+    found = list(_visible(namespaces, flags, found))
     # records stand by process and address, so the few that are heap or stack are found by bisection
     for pid, (start_brk, brk, stack) in context.areas.items():
         first, end = bisect_left(pids, pid), bisect_right(pids, pid)
         for at in range(bisect_right(starts, stack, first, end) - 1, first - 1, -1):
             if stack > ends[at]:
                 break
-            found[at] = found[at] or "[stack]"
+            found[at] = "[stack]" if found[at] == "" else found[at]
         for at in range(bisect_right(ends, start_brk, first, end), end):
             if starts[at] >= brk:
                 break
-            found[at] = found[at] or "[heap]"
+            found[at] = "[heap]" if found[at] == "" else found[at]
     for at in _places(ops, context.special_ops):
-        found[at] = found[at] or context.names(data[at])
+        found[at] = context.names(data[at]) if found[at] == "" else found[at]
     return found
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LEVEL = "task->thread_pid->level"
 _OWN = "task->thread_pid->numbers"
 _PID = "task->signal->pids"
+_LAYER = ("vma->vm_file->f_path.mnt->(mount mnt)mnt_ns", "vma->vm_file->f_inode->i_sb->s_flags")
 _PROCESS = f"0? task->tgid | {_PID}[1]->numbers[L].nr"
 _PARENT = "task->real_parent->signal->pids[1]"
 _SB = "file->f_inode->i_sb->"
@@ -164,6 +165,9 @@ class Task(Record):
     policy: int = field("SCHED_*", "task->policy", "stat.policy", thread=True)
     nice: int = field("-20..19", "task->static_prio", "stat.nice", decode.nice, thread=True)
     rt_priority: int = field("0..99", "task->rt_priority", "stat.rt_priority", thread=True)
+    reset_on_fork: bool | Missing = field(
+        "SCHED_RESET_ON_FORK", "task->sched_reset_on_fork", decode=decode.true, thread=True
+    )
     timer_slack_ns: int | Missing = field("prctl(PR_GET_TIMERSLACK)", "task->timer_slack_ns", unit="ns", thread=True)
     ioprio: int | Missing = field("ioprio_get(2), 0 without an io context", "task->io_context->ioprio", thread=True)
     cpus_allowed: int = field("mask", "task->cpus_ptr->bits", "status.cpus_allowed", decode.cpus, thread=True)
@@ -272,14 +276,19 @@ class Vma(Record):
     offset: int = field(
         "offset in the file, 0 without", ("vma->vm_file", "vma->vm_pgoff"), "offset", decode.file_offset, unit="bytes"
     )
-    dev: tuple[int, int] = field(
-        "(major, minor) of the file system", "vma->vm_file->f_inode->i_sb->s_dev", "dev", decode.device
+    dev: tuple[int, int] | Missing = field(
+        "(major, minor) of the file system",
+        (*_LAYER, "vma->vm_file->f_inode->i_sb->s_dev"),
+        "dev",
+        decode.mapped_device,
     )
-    inode: int = field("of the file, 0 without", "vma->vm_file->f_inode->i_ino", "inode")
+    inode: int | Missing = field(
+        "of the file, 0 without", (*_LAYER, "vma->vm_file->f_inode->i_ino"), "inode", decode.mapped_inode
+    )
     path: str | Missing = field(
         "file, or the kernel's name in brackets, or empty",
         (
-            *("vma->vm_file->f_path.mnt", "vma->vm_file->f_path.dentry"),
+            *(*_LAYER, "vma->vm_file->f_path.mnt", "vma->vm_file->f_path.dentry"),
             *("vma->vm_ops", "vma->vm_private_data", "vma->vm_start", "vma->vm_end", _PROCESS),
         ),
         "path", decode.vma_name,

@@ -41,31 +41,26 @@ class Layout:
 
 
 DECLARATIONS = """
-task_struct: task_struct *group_leader, task_struct *real_parent, task_struct *parent, pid *thread_pid,
-    signal_struct *signal, sighand_struct *sighand, mm_struct *mm, fs_struct *fs, files_struct *files,
-    nsproxy *nsproxy, cred *cred, cred *real_cred, u32 pid, u32 tgid, u32 __state, u32 exit_state, s32 exit_code,
-    s32 exit_signal, s32 pdeath_signal, u32 flags, u32 personality, u32 ptrace, u32 jobctl, char comm[16],
-    u64 start_time, u64 start_boottime, u64 utime, u64 stime, u64 nvcsw, u64 nivcsw, u64 atomic_flags, s32 static_prio,
-    u32 rt_priority, u32 policy, u64 timer_slack_ns, struct8 blocked, struct8 saved_sigmask, sigpending pending,
+task_struct: task_struct *real_parent, task_struct *parent, pid *thread_pid, signal_struct *signal,
+    sighand_struct *sighand, mm_struct *mm, fs_struct *fs, files_struct *files, nsproxy *nsproxy, cred *cred,
+    cred *real_cred, u32 pid, u32 tgid, u32 __state, u32 exit_state, s32 exit_code, s32 exit_signal,
+    s32 pdeath_signal, u32 flags, u32 personality, u32 ptrace, char comm[16], u64 start_boottime, u64 atomic_flags,
+    s32 static_prio, u32 rt_priority, u32 policy, u64 timer_slack_ns, struct8 blocked, sigpending pending,
     u64 sas_ss_sp, u64 sas_ss_size, u32 sas_ss_flags, void *set_child_tid, void *clear_child_tid, void *robust_list,
-    void *rseq, u32 rseq_len, u32 rseq_sig, rseq_data rseq', seccomp seccomp, cpumask *cpus_ptr, io_context *io_context,
-    sysv_sem sysvsem, restart_block restart_block, thread_struct thread, css_set *cgroups, bit sched_reset_on_fork,
-    bit in_execve, void *last_siginfo, void *io_uring
-k_sigaction: struct8 sa
+    void *rseq, u32 rseq_len, u32 rseq_sig, rseq_data rseq', seccomp seccomp, cpumask *cpus_ptr,
+    io_context *io_context, sysv_sem sysvsem, thread_struct thread, css_set *cgroups, bit sched_reset_on_fork,
+    void *io_uring
 rseq_data: void *usrptr, u32 len, u32 sig
 signal_struct: pid *pids[], rlimit rlim[], sigpending shared_pending, tty_struct *tty, s32 oom_score_adj,
-    s32 oom_score_adj_min, s32 nr_threads, s32 group_exit_code, u32 flags, bit is_child_subreaper,
-    bit has_child_subreaper, s32 group_stop_count, hrtimer real_timer, u64 it_real_incr, cpu_itimer it[],
-    hlist_head posix_timers, struct4 next_posix_timer_id, bit timer_create_restore_ids
+    s32 nr_threads, s32 group_exit_code, u32 flags, bit is_child_subreaper, bit has_child_subreaper,
+    hrtimer real_timer, u64 it_real_incr, cpu_itimer it[], hlist_head posix_timers
 hrtimer: timerqueue_node node, u8 is_queued, u8 state
 timerqueue_node: u64 expires
-cpu_itimer: u64 expires, u64 incr
 hlist_head: void *first
 sighand_struct: k_sigaction action[]
 sigpending: list_head list, struct8 signal
 list_head: list_head *next
 sigqueue: list_head list, siginfo48 info
-rlimit: u64 rlim_cur
 tty_struct: tty_driver *driver, s32 index
 tty_driver: s32 major, s32 minor_start
 pid: u32 level, upid numbers[]
@@ -82,26 +77,23 @@ time_namespace: ns_common ns
 cgroup_namespace: ns_common ns
 user_namespace: ns_common ns
 cred: struct4 uid, struct4 euid, struct4 suid, struct4 fsuid, struct4 gid, struct4 egid, struct4 sgid, struct4 fsgid,
-    u32 securebits, struct8 cap_inheritable, struct8 cap_permitted, struct8 cap_effective,
-    struct8 cap_bset, struct8 cap_ambient, group_info *group_info, user_namespace *user_ns
+    u32 securebits, struct8 cap_inheritable, struct8 cap_permitted, struct8 cap_effective, struct8 cap_bset,
+    struct8 cap_ambient, group_info *group_info, user_namespace *user_ns
 group_info: s32 ngroups, struct4 gid[]
 fs_struct: s32 umask, path pwd, path root
 path: dentry *dentry, vfsmount *mnt
-dentry: inode *d_inode
 inode: u64 i_ino, u16 i_mode, u32 i_rdev, s64 i_size, u32 i_nlink, super_block *i_sb, void *i_flctx
-super_block: u32 s_dev, u64 s_magic
-mount: vfsmount mnt, s32 mnt_id
-vfsmount: s32 mnt_flags
+super_block: u32 s_dev, u64 s_flags, u64 s_magic
+mount: vfsmount mnt, s32 mnt_id, mnt_namespace *mnt_ns
 mm_struct: u64 start_code, u64 end_code, u64 start_data, u64 end_data, u64 start_brk, u64 brk, u64 start_stack,
-    u64 arg_start, u64 arg_end, u64 env_start, u64 env_end, u64 total_vm, u64 locked_vm, u64 data_vm, u64 exec_vm,
-    u64 stack_vm, s32 map_count, u64 saved_auxv[], file *exe_file, u64 flags, struct8 flags', percpu_counter rss_stat[]
+    u64 arg_start, u64 arg_end, u64 env_start, u64 env_end, u64 total_vm, u64 locked_vm, s32 map_count,
+    u64 saved_auxv[], file *exe_file, u64 flags, struct8 flags', percpu_counter rss_stat[]
 percpu_counter: s64 count
-file: s64 f_pos, u32 f_flags, u32 f_mode, inode *f_inode, path f_path, file_operations *f_op, socket *private_data
+file: s64 f_pos, u32 f_flags, inode *f_inode, path f_path, file_operations *f_op, socket *private_data
 file_operations: void *show_fdinfo
 socket: sock *sk, s16 type
-sock: sock_common __sk_common, u16 sk_protocol, u16 sk_type, s32 sk_rcvbuf, s32 sk_sndbuf,
-    u32 sk_ino, sk_buff_head sk_receive_queue
-sk_buff_head: sk_buff *next, u32 qlen
+sock: sock_common __sk_common, u16 sk_protocol, u16 sk_type, sk_buff_head sk_receive_queue
+sk_buff_head: sk_buff *next
 sk_buff: sk_buff *next, u32 len, char cb[48]
 unix_skb_parms: scm_fp_list *fp
 scm_fp_list: s16 count, file *fp[]
@@ -112,22 +104,19 @@ rb_node: rb_node *rb_left, rb_node *rb_right
 epitem: rb_node rbn, epoll_filefd ffd, epoll_event event
 epoll_filefd: file *file, s32 fd
 epoll_event: u32 events, u64 data
-inet_connection_sock: inet_sock icsk_inet
-inet_sock: sock sk
-tcp_sock: inet_connection_sock inet_conn, u32 write_seq, u32 rcv_nxt, u32 snd_una
-sock_common: u16 skc_family, u8 skc_state
+tcp_sock: inet_connection_sock inet_conn, u32 write_seq, u32 rcv_nxt
+sock_common: u16 skc_family
 seccomp: s32 mode, struct4 filter_count, void *filter
 cpumask: u64 bits[]
 sysv_sem: void *undo_list
-restart_block: void *fn, u64 arch_data
 thread_struct: u64 fsbase, u64 gsbase
 css_set: cgroup *dfl_cgrp
 cgroup: kernfs_node *kn
 kernfs_node: u64 id
 files_struct: fdtable *fdt
-fdtable: u32 max_fds, u64 *close_on_exec
+fdtable: u64 *close_on_exec
 vm_area_struct: u64 vm_start, u64 vm_end, u64 vm_flags, u64 vm_pgoff, file *vm_file, void *vm_ops,
-    vm_special_mapping *vm_private_data, void *anon_vma, mm_struct *vm_mm
+    vm_special_mapping *vm_private_data, void *anon_vma
 vm_special_mapping: char *name
 io_context: u16 ioprio
 """
