@@ -40,6 +40,9 @@ class _Emission:
         self.made = {self.group[0], *shape.target.outside.groups}
         self.late: list[int] = []
         self.flagged: set[int] = set()
+        self.rings = _rings(shape)
+        self.birthplaces = set(shape.born) if self.rings else set()
+        self.stand_ins: dict[int, int] = {}
 
     def create(self) -> None:
         """Stage 1, without recursion: a chain of a million tasks is as good as any."""
@@ -98,9 +101,8 @@ class _Emission:
         shape = self.shape
         pid = shape.pid[node]
         if shape.session[node] == node and node:
-            self.ops.append((pid, "setsid"))
-            self.group[node] = pid
-            self.made.add(pid)
+            if shape.creator[node] not in self.rings or not self._stands_in(node):
+                self._found(node)
         elif self._moves(node):
             if shape.own[node]:
                 self.made.add(pid)
@@ -109,6 +111,20 @@ class _Emission:
                 self._join(node, shape.group[node])
         if 0 < node < shape.first_helper and self.group[node] != shape.group[node]:
             self.late.append(node)
+
+    def _found(self, node: int) -> None:
+        pid = self.shape.pid[node]
+        self.ops.append((pid, "setsid"))
+        self.group[node] = pid
+        self.made.add(pid)
+
+    def _stands_in(self, node: int) -> bool:
+        """Whether a leader born into a ring's group, with nothing to create after setsid, waits to hold that group."""
+        shape, group = self.shape, self.group[node]
+        if group != shape.pid[shape.creator[node]] or group in self.stand_ins or node in self.birthplaces:
+            return False
+        self.stand_ins[group] = node
+        return True
 
     def _join(self, node: int, group: int) -> None:
         pid = self.shape.pid[node]
@@ -125,34 +141,27 @@ class _Emission:
                 self._join(node, shape.group[node])
         if leavers:
             others += self._leave(leavers)
+        for node in self.stand_ins.values():
+            self._found(node)
         for node in others:
             if self.group[node] != shape.group[node]:
                 self._join(node, shape.group[node])
 
     def _leave(self, leavers: dict[int, int]) -> list[int]:
-        """Let ``leavers`` (by pid) leave their groups; :return: tasks that stood in for a member, to be put back.
-
-        They hang on each other in rings and in trees into rings: from the leaves, then around each ring.
-        """
+        """Let ``leavers`` (by pid) leave their groups; :return: tasks that stood in for a member, to be put back."""
         shape = self.shape
-        held = {shape.group[i] for i in range(1, shape.target.count + 1) if not self._is_leaver(i)}
-        waiting = dict(leavers)
-        ready = [pid for pid in waiting if pid in held]
-        lent: list[int] = []
+        waiting, lent = dict(leavers), list[int]()
         keepers: dict[int, int] | None = None
+        ready = _held(shape, waiting)
         while waiting:
             if not ready:
                 keepers = self._keepers() if keepers is None else keepers
                 ready.append(self._hold(next(iter(waiting.values())), keepers, lent))
-            pid = ready.pop()
-            node = waiting.pop(pid, 0)
+            node = waiting.pop(ready.pop(), 0)
             if node:
                 self._join(node, shape.group[node])
                 ready += [shape.group[node]] if shape.group[node] in waiting else []
         return lent
-
-    def _is_leaver(self, node: int) -> bool:
-        return self.shape.own[node] == 1 and self.shape.group[node] != self.shape.pid[node]
 
     def _keepers(self) -> dict[int, int]:
         """For each session a task that can be lent to another group of it, helpers and those still to join first."""
@@ -166,13 +175,20 @@ class _Emission:
         for node in range(1, shape.target.count + 1):
             leader = index.get(shape.group[node], 0)
             settled = self.group[node] == shape.group[node] and shape.session[node] != node
-            if settled and leader != node and not self._is_leaver(leader):
+            if settled and leader != node and not _is_leaver(shape, leader):
                 keepers.setdefault(shape.session[node], node)
         return keepers
 
     def _hold(self, node: int, keepers: dict[int, int], lent: list[int]) -> int:
         """A ring of leavers: lend a member to one of the groups, or make a placeholder; :return: that group."""
         shape, group = self.shape, self.shape.pid[node]
+        following = shape.group[node]
+        while following != group:
+            if following in self.stand_ins:
+                return following
+            following = shape.group[shape.target.index[following]]
+        if group in self.stand_ins:
+            return group
         keeper = keepers.get(shape.session[node])
         if keeper is not None:
             self._join(keeper, group)
@@ -247,3 +263,27 @@ class _Emission:
         for i in range(target.count + 1):
             if target.subreaper[i] and not target.zombie[i] and i not in self.flagged:
                 self.ops.append((target.pid[i], "subreaper", 1))
+
+
+def _is_leaver(shape: Shape, node: int) -> bool:
+    """Whether a task leads a group of its number for a while and ends in another."""
+    return shape.own[node] == 1 and shape.group[node] != shape.pid[node]
+
+
+def _held(shape: Shape, leavers: dict[int, int]) -> list[int]:
+    """The groups of ``leavers`` (by pid) that have a member which stays."""
+    held = {shape.group[i] for i in range(1, shape.target.count + 1) if not _is_leaver(shape, i)}
+    return [pid for pid in leavers if pid in held]
+
+
+def _rings(shape: Shape) -> set[int]:
+    """The leavers that wait for each other in rings: their groups have no member but each other.
+
+    Leavers hang on each other like a map of groups to groups: rings, and trees into them, which go first.
+    """
+    waiting = {shape.pid[i]: i for i in range(1, shape.target.count + 1) if _is_leaver(shape, i)}
+    ready = _held(shape, waiting) if waiting else []
+    while ready:
+        node = waiting.pop(ready.pop(), 0)
+        ready += [shape.group[node]] if node and shape.group[node] in waiting else []
+    return set(waiting.values())
