@@ -31,18 +31,21 @@ class Slot:
     """How a value comes about: ``how`` in order of preference.
 
     ``refers``: the value is the name of another thing. ``while_`` are slots of that other thing that must still have
-    the value given when this slot is written. ``start`` is the value before, for ONE_WAY slots.
+    the value given when this slot is written; ``before`` are ONE_WAY slots of the thing itself that must not have been
+    written yet. ``start`` is the value before, for ONE_WAY slots.
     """
 
-    __slots__ = ("how", "refers", "start", "while_")
+    __slots__ = ("before", "how", "refers", "start", "while_")
 
     def __init__(
         self,
         *how: str,
         refers: bool = False,
         while_: Mapping[str, Hashable] | None = None,
+        before: Iterable[str] = (),
         start: Hashable = None,
     ) -> None:
+        self.before = tuple(before)
         self.how = how
         self.refers = refers
         self.while_ = dict(while_ or {})
@@ -119,6 +122,7 @@ def steps_for(name: str, thing: Thing, kind: Kind, how: Mapping[Demand, str]) ->
             continue
         here: list[tuple[Fact, Demand | None]] = [(exists(name), None)]
         here += _needs(name, slot, value, kind.slots[slot])
+        here += [(("is", name, b, kind.slots[b].start), (name, slot)) for b in kind.slots[slot].before]
         ends = [("is", name, slot, kind.slots[slot].start)] if how[name, slot] == ONE_WAY else []
         steps.append(Step(("set", name, slot, value), here, [("is", name, slot, value)], ends))
     if thing.passing:
