@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from live import wait
+from live.roundtrip import state
 from replant.cli.foreground import RELAYED, Foreground
 
 pytestmark = pytest.mark.isolated
@@ -130,6 +131,7 @@ def test_a_stopped_job_stops_the_command_too() -> None:
         return status_of(stayer)
 
     master, pid = on_a_terminal(shell)
+    os.close(write_end)
     foreground = wait_for_job(master)
     os.write(master, b"\x1a")  # ^Z
     assert os.read(read_end, 10) == b"stopped"
@@ -140,9 +142,15 @@ def test_a_stopped_job_stops_the_command_too() -> None:
 
 
 def wait_for_job(master: int) -> int:
-    """Wait until a job, and not the leader of the session, is in the foreground of the terminal; its group."""
+    """Wait until a job, and not the leader of the session, is in the foreground of the terminal; its group.
+
+    It may have wanted the terminal before it was lent, and be stopped (SIGTTIN) until it is continued, which would take
+    away a SIGTSTP that comes before: so it has to sleep, in its read.
+    """
     wait.until(lambda: (group := os.tcgetpgrp(master)) > 0 and os.getsid(group) != group, "the job has the terminal")
-    return os.tcgetpgrp(master)
+    group = os.tcgetpgrp(master)
+    wait.until(lambda: state(group) == "S", "the job reads")
+    return group
 
 
 def test_orphans_are_reaped_meanwhile() -> None:
