@@ -65,12 +65,13 @@ def process_tree(
     *,
     outside: Outside | None = None,
     avoid: Container[int] = (),
-    budget: int = 1 << 20,
+    budget: int = 0,
 ) -> Derivation:
     """Derive the tree of ``tasks``: mappings or objects with ``pid, ppid, pgid, sid, state, subreaper``.
 
     ``outside`` is what exists before (default: an init, pid 1, alone in session 1). Pids in ``avoid`` are not given to
-    helpers. ``budget`` bounds the search's attempts: a tree that needs more is answered with ``gave_up``.
+    helpers. ``budget`` bounds the search's attempts (default: 20 a task, 20,000 at least; hard trees took 0.2
+    a task): a tree that needs more is answered with ``gave_up``.
 
     :raises UsageError: if a task is no such thing, or has keys that are not known.
     :raises Bug: if the operations found do not make the tree; they are never handed out.
@@ -78,7 +79,7 @@ def process_tree(
     answer = Derivation(outside or Outside())
     try:
         target = Target(tasks, outside)
-        shape = _shape(target, answer, avoid, budget)
+        shape = _shape(target, answer, avoid, budget or max(20_000, 20 * target.count))
     except Impossible as reason:
         answer.why, answer.core = reason.why, reason.core
         return answer

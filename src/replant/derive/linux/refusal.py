@@ -20,7 +20,9 @@ def refusal(target: Target, above: list[int], cohort: list[int], stuck: Stuck) -
     ``_TRIES`` runs of the solver reach; a larger core is still a core).
     """
     involved = _involved(above, cohort, stuck)
-    demands = _minimal(above, cohort, involved)
+    nodes, small_above, small_cohort = _cut_out(above, cohort, involved)
+    places = {node: place for place, node in enumerate(nodes)}
+    demands = [nodes[i] for i in _minimal(small_above, small_cohort, [places[i] for i in involved])]
     pids = [target.pid[i] for i in demands]
     words = "; ".join(_words(target, i) for i in demands[:8])
     more = f"; and {len(demands) - 8} more" if len(demands) > 8 else ""
@@ -49,6 +51,17 @@ def _involved(above: list[int], cohort: list[int], stuck: Stuck) -> list[int]:
         for i, over in enumerate(above)
         if over and (i if cohort[i] == FOUNDER else cohort[i]) in founders and over != cohort[i]
     ]
+
+
+def _cut_out(above: list[int], cohort: list[int], involved: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """The part of the problem that ``involved`` speaks of: its nodes, numbered anew, without other demands."""
+    chosen = {0, *involved, *(above[i] for i in involved)}
+    chosen |= {cohort[i] for i in chosen if cohort[i] != FOUNDER}
+    nodes = sorted(chosen)
+    places = {node: place for place, node in enumerate(nodes)}
+    wanted = set(involved)
+    small_above = [places[above[node]] if node in wanted else 0 for node in nodes]
+    return nodes, small_above, [places.get(cohort[node], FOUNDER) for node in nodes]
 
 
 def _minimal(above: list[int], cohort: list[int], involved: list[int]) -> list[int]:
