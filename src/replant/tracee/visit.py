@@ -119,8 +119,10 @@ class Visitor:
         while True:
             for _ in range(spins):
                 os.sched_yield()
-            ptrace.interrupt(tid)
-            status = wait.peek_stop(tid)
+            status = wait.peek(tid, os.WNOHANG)
+            if not status:  # an interrupt of a stopped task would come true at its next step
+                ptrace.interrupt(tid)
+                status = wait.peek_stop(tid)
             if self._stands_at(blob.PAUSED):
                 return
             self._pass_on(status, wait.delivery(status))
