@@ -179,7 +179,8 @@ def _file(where: str, a: Side, b: Side, old: File, new: File, elapsed: int) -> I
 def _attributes(a: Side, b: Side, elapsed: int) -> Iterable[Difference]:
     old = {(x.tid, x.kind): a.state(x.state) for x in a.model.attributes}
     new = {(x.tid, x.kind): b.state(x.state) for x in b.model.attributes}
-    for tid, name in sorted(old.keys() | new.keys()):
+    both = {tid for t in a.model.tasks for tid in t.threads} & {tid for t in b.model.tasks for tid in t.threads}
+    for tid, name in sorted(key for key in old.keys() | new.keys() if key[0] in both):
         kind, before, after = registry.task_kinds()[name], old.get((tid, name)), new.get((tid, name))
         if (before is None or after is None) and not hasattr(kind, "same"):
             yield Difference(f"task {tid}", name, f"was {before}, is {after}")
