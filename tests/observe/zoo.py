@@ -44,13 +44,15 @@ def namespaces() -> None:
 
 def pid_namespace() -> None:
     LIBC.unshare(0x20000000)
-    if not (child := os.fork()):
+    reading, writing = os.pipe()
+    if not os.fork():
         os.setsid()
         LIBC.unshare(0x20000000)
         if not os.fork():
+            os.write(writing, b".")
             rest()
         rest()
-    assert child
+    os.read(reading, 1)
 
 
 def user_namespace() -> None:
@@ -105,11 +107,15 @@ def threads() -> None:
 
 
 def dead_leader() -> None:
-    started = threading.Event()
-    if not os.fork():
-        threading.Thread(target=lambda: (started.set(), time.sleep(3600))).start()
-        started.wait()
+    reading, writing = os.pipe()
+    if not (pid := os.fork()):
+        threading.Thread(target=lambda: (os.write(writing, b"."), time.sleep(3600))).start()
         LIBC.pthread_exit(None)
+    os.read(reading, 1)
+    state = ""
+    while state != "Z":
+        with open(f"/proc/{pid}/stat") as file:
+            state = file.read().split()[2]
 
 
 def deleted() -> None:

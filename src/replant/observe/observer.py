@@ -90,14 +90,13 @@ class Observer:
             seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
             return list(map(facts._make, seen.records))
 
-    def prepare(self, processes: int) -> None:
-        """Loads and checks what tasks, mappings and files need, so that a frozen tree does not have to wait for it."""
+    def prepare(self, processes: int, kinds: Sequence[type[Record]] = (Task, Vma, File)) -> None:
+        """Loads and checks what these kinds of facts need, so that a frozen tree does not have to wait for it."""
         if self._bpf:
             self._bpf.room = processes
         own = [os.getpid()]
-        self.tasks(pids=own, threads=True)
-        self.vmas(pids=own)
-        self.files(pids=own)
+        for kind in kinds:
+            self._records(kind, None, own, leaders=kind is not Task)  # type: ignore[type-var]
 
     def queues(self, pids: Sequence[int]) -> Queues | None:
         """What waits in epoll sets, unix sockets and for signals, of those the caller may ptrace; only BPF can tell."""

@@ -1,14 +1,6 @@
 """From chains to a program: which ranges of which structures to copy, and where columns are in what arrives.
 
-A chain reads like the C expression it stands for, from one of the iterator's objects:
-
-    task->signal->rlim              an array, as bytes
-    file->f_path.mnt->(mount mnt)mnt_id   container_of: the pointer is to the member ``mnt`` of a ``mount``
-    task->thread_pid->numbers[{level}].nr an index that another column of the same record holds, ``/64`` divides it
-    task->cred->group_info->gid:128s      read as another type of the struct module than the declared one
-    task->rseq | task->rseq'.usrptr       the first of these that the running kernel has
-    0? task->pid | ...                    the first where the caller is in the initial pid namespace
-    =0                                    a constant
+Columns are declared as chains, see :mod:`.chain`.
 
 Fields of a structure that are close to each other are copied together: a call of the helper costs as much as 200 bytes.
 What is copied stays raw in the record, pointers included (they lead to the next structures), and aligned as it was,
@@ -20,7 +12,8 @@ from __future__ import annotations
 from ...abi import bpf
 from ..record import Record
 from .asm import R1, R2, R3, R4, Code
-from .kernel import Layout, Member, Place, declared
+from .chain import Absent, Leaf, Walk
+from .kernel import Layout, declared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,22 +22,7 @@ if TYPE_CHECKING:
 
 GAP = 192
 _MASK = (1 << 64) - 1
-_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "s8": "b", "s16": "h", "s32": "i", "s64": "q", "bit": "I"}
-_BY_SIZE = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "b": 1, "h": 2, "i": 4, "q": 8}
-
-
-class Absent(Exception):
-    """The running kernel has no such member."""
-
-
-class Leaf(Record):
-    """A value: where it is inside the structure of a node, its struct code and the shifts of a bit field."""
-
-    node: int
-    offset: int
-    code: str
-    shift: tuple[int, int]
 
 
 class Records(Record):
@@ -120,7 +98,7 @@ class Plan:
         path, _, code = chain.partition(":")
         word, *steps = path.replace("->", "\0>").replace(".", "\0.").split("\0")
         structure, node = self.roots[word]
-        walk = _Walk(self, node, structure)
+        walk = Walk(self, node, structure)
         for step in steps:
             walk.step(step)
         leaf = walk.leaf(code)
@@ -131,11 +109,9 @@ class Plan:
         wanted = self.nodes[leaf.node].wanted
         wanted[leaf.offset] = max(wanted.get(leaf.offset, 0), size_of(leaf.code))
 
-    def child(
-        self, parent: int, pointer: int, adjust: int, index: tuple[Leaf, int, int] | None, *, apart: bool = False
-    ) -> int:
-        """The node behind a pointer, made when it is first needed; ``apart`` is one of its own for the same pointer."""
-        key = (parent, pointer, adjust, (index, apart))
+    def child(self, parent: int, pointer: int, adjust: int, index: tuple[Leaf, int, int] | None) -> int:
+        """The node behind a pointer, made when it is first needed."""
+        key = (parent, pointer, adjust, index)
         if key not in self.keys:
             self._want(Leaf(parent, pointer, "Q", (0, 0)))
             self.nodes.append(Node(parent, pointer, adjust, index))
@@ -195,83 +171,6 @@ class Plan:
             code.op(bpf.RSH_K, R4, imm=shift)
             code.op(bpf.MUL_K, R4, imm=stride)
             code.op(bpf.ADD_X, R3, R4)
-
-
-class _Walk:
-    """A walk along one chain: the node and offset reached, and what is there."""
-
-    def __init__(self, plan: Plan, node: int, structure: str) -> None:
-        self.plan = plan
-        self.node = node
-        self.offset = 0
-        self.structure = structure
-        self.member: Member | None = None
-        self.place = Place(0, 0, (0, 0))
-
-    def step(self, step: str) -> None:
-        """``>member``, ``.member``, with ``(container member)`` before and ``[index]`` behind."""
-        arrow, rest = step[0] == ">", step[1:]
-        container, adjust = "", 0
-        if rest.startswith("("):
-            container, _, rest = rest[1:].partition(")")
-        if arrow and self.member:
-            if container:
-                self.structure, _, inner = container.partition(" ")
-                adjust = -self._find(self.structure, inner).offset
-            self.node = self.plan.child(self.node, self.offset, adjust, None)
-            self.offset = 0
-        name, bracket, index = rest.partition("[")
-        self.place = self._find(self.structure, name)
-        self.member = self.plan.structures[self.structure][name]
-        self.offset += self.place.offset
-        self.structure = self.member.type
-        if bracket:
-            self._index(index[:-1])
-
-    def _index(self, index: str) -> None:
-        assert self.member
-        stride = (
-            8
-            if self.member.pointer
-            else self.plan.layout.sizes.get(self.member.type) or _SIZES[_CODES[self.member.type]]
-        )
-        self.place = Place(0, 8 if self.member.pointer else self.place.size, (0, 0))
-        if not index.startswith("{"):
-            self.offset += stride * (self.plan.level if index == "L" else int(index))
-            return
-        column, _, divide = index[1:].partition("}")
-        leaf = self.plan.columns[column]
-        # the array is a node of its own: its base is in the same structure, or behind a pointer to its elements
-        if self.member.array:
-            parent = self.plan.nodes[self.node]
-            self.node = self.plan.child(parent.parent, parent.pointer, parent.adjust + self.offset, (leaf, 0, stride))
-        else:
-            self.node = self.plan.child(self.node, self.offset, 0, (leaf, 6 if divide == "/64" else 0, stride))
-        self.offset = 0
-
-    def _find(self, structure: str, member: str) -> Place:
-        place = self.plan.layout.places.get((structure, member))
-        if place is None:
-            raise Absent(f"{structure}.{member}")
-        return place
-
-    def leaf(self, code: str) -> Leaf:
-        """What the walk has come to, as a value."""
-        assert self.member
-        if code:
-            # values that overlap others cannot be unpacked by one format: they are copied once more
-            node = self.plan.nodes[self.node]
-            self.node = self.plan.child(node.parent, node.pointer, node.adjust, node.index, apart=True)
-        else:
-            if self.member.pointer:
-                code = "Q"
-            elif self.member.array:
-                code = f"{self.place.size}s"
-            else:
-                signed = self.member.type[0] == "s" and self.member.type in _CODES
-                code = _BY_SIZE[self.place.size]
-                code = code.lower() if signed else code
-        return Leaf(self.node, self.offset, code, self.place.shift)
 
 
 def size_of(code: str) -> int:
