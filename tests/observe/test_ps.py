@@ -102,6 +102,10 @@ def test_a_tree_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
         pass
     assert main(["ps", "--tree", str(child.pid)]) == 1
     assert str(child.pid) in capsys.readouterr().err
+    assert main(["ps", str(child.pid)]) == 1
+    assert "1 ended" in capsys.readouterr().err
+    assert main(["ps", "--json", str(child.pid)]) == 1
+    assert json.loads(capsys.readouterr().out)["vanished"] == 1
 
 
 def test_watch_until_interrupted(family: int, zoo: Callable[[int], int]) -> None:

@@ -31,7 +31,7 @@ COMMAND = Command(
 
 
 def main(argv: Sequence[str]) -> int:
-    """``replant ps``: 0, or 1 for differences of ``--verify``."""
+    """``replant ps``: 0, or 1 for differences of ``--verify`` or when none of the processes is there."""
     words = parse(COMMAND, argv)
     pids = [_pid(word) for word in words.arguments("PID")]
     if words.flag("verify"):
@@ -40,13 +40,10 @@ def main(argv: Sequence[str]) -> int:
     from replant.observe.observer import Observer
 
     observer = Observer(words.text("source", "auto"))
-    if words.flag("json"):
-        _json(observer, words, pids)
-    elif words.flag("watch"):
+    if words.flag("watch"):
         _watch(observer, words, pids)
-    else:
-        _print(observer, words, pids)
-    return 0
+    found = _json(observer, words, pids) if words.flag("json") else _print(observer, words, pids)
+    return 0 if found or not pids else 1
 
 
 def _pid(word: str) -> int:
@@ -62,17 +59,21 @@ def _scopes(words: Words, pids: Sequence[int]) -> list[tuple[int | None, Sequenc
     return [(None, pids or None)]
 
 
-def _print(observer: Observer, words: Words, pids: Sequence[int]) -> None:
+def _print(observer: Observer, words: Words, pids: Sequence[int]) -> int:
+    """Prints tables; gives the number of rows."""
     from replant.cli.output import lines, say, table
 
+    count = 0
     for tree, some in _scopes(words, pids):
         rows, missing = _rows(observer, words, tree, some)
         lines(table(rows))
+        count += len(rows) - 1
         for word, number in missing.items():
             if number:
                 say(f"{number} {word}")
     if words.flag("verbose"):
         say(f"source: {observer.source}{f' ({observer.reason})' if observer.reason else ''}")
+    return count
 
 
 def _rows(
@@ -90,7 +91,8 @@ def _rows(
     return [listing.HEAD, *found.rows(indent=words.flag("tree"))], missing
 
 
-def _json(observer: Observer, words: Words, pids: Sequence[int]) -> None:
+def _json(observer: Observer, words: Words, pids: Sequence[int]) -> int:
+    """Prints the document; gives the number of tasks in it."""
     from replant.cli.output import document
     from replant.observe.facts import File, Task, Vma
 
@@ -99,6 +101,7 @@ def _json(observer: Observer, words: Words, pids: Sequence[int]) -> None:
         kinds["files"] = File
     if words.flag("maps"):
         kinds["maps"] = Vma
+    count = 0
     answer: dict[str, object] = {"source": observer.source, "reason": observer.reason, "vanished": 0, "hidden": 0}
     for word, facts in kinds.items():
         records: list[object] = []
@@ -106,10 +109,12 @@ def _json(observer: Observer, words: Words, pids: Sequence[int]) -> None:
             seen = observer.look(facts, list(facts._fields), tree=tree, pids=some)
             records += [_plain(facts._fields, row) for row in seen.records]
             if facts is Task:
+                count += len(seen.records)
                 answer["vanished"], answer["hidden"] = seen.vanished, seen.hidden
         answer[word] = records
     answer["source"], answer["reason"] = observer.source, observer.reason
     document(answer)
+    return count
 
 
 def _plain(names: Sequence[str], row: Sequence[object]) -> dict[str, object]:
