@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from .shape import depths, kids_of
 
+_FEW = 64  # tasks that may have to wait with a leader that stands in
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .shape import Shape
@@ -40,16 +42,19 @@ class _Emission:
         self.made = {self.group[0], *shape.target.outside.groups}
         self.late: list[int] = []
         self.flagged: set[int] = set()
-        self.rings = _rings(shape)
-        self.birthplaces = set(shape.born) if self.rings else set()
+        self.left = {shape.pid[i] for i in range(1, shape.target.count + 1) if _is_leaver(shape, i)}
+        self.rings = _rings(shape) if self.left else set()
+        self.first, self.following = kids_of(shape.creator)
         self.stand_ins: dict[int, int] = {}
 
-    def create(self) -> None:
-        """Stage 1, without recursion: a chain of a million tasks is as good as any."""
-        first, following = kids_of(self.shape.creator)
-        stack = [0]
+    def create(self, root: int = 0) -> None:
+        """Stage 1, from ``root`` on, without recursion: a chain of a million tasks is as good as any."""
+        first, following, creator, rings = self.first, self.following, self.shape.creator, self.rings
+        stack = [root]
         while stack:
             node = stack.pop()
+            if creator[node] in rings and self._stands_in(node):
+                continue
             kid = first[node]
             if not kid:
                 self._change(node)
@@ -101,8 +106,9 @@ class _Emission:
         shape = self.shape
         pid = shape.pid[node]
         if shape.session[node] == node and node:
-            if shape.creator[node] not in self.rings or not self._stands_in(node):
-                self._found(node)
+            self.ops.append((pid, "setsid"))
+            self.group[node] = pid
+            self.made.add(pid)
         elif self._moves(node):
             if shape.own[node]:
                 self.made.add(pid)
@@ -112,17 +118,19 @@ class _Emission:
         if 0 < node < shape.first_helper and self.group[node] != shape.group[node]:
             self.late.append(node)
 
-    def _found(self, node: int) -> None:
-        pid = self.shape.pid[node]
-        self.ops.append((pid, "setsid"))
-        self.group[node] = pid
-        self.made.add(pid)
-
     def _stands_in(self, node: int) -> bool:
-        """Whether a leader born into a ring's group, with nothing to create after setsid, waits to hold that group."""
+        """Whether a leader yet to call setsid waits with all it creates, to hold the ring's group it was born into."""
         shape, group = self.shape, self.group[node]
-        if group != shape.pid[shape.creator[node]] or group in self.stand_ins or node in self.birthplaces:
+        if shape.session[node] != node or group != shape.pid[shape.creator[node]] or group in self.stand_ins:
             return False
+        below = [node]
+        for other in below:
+            if len(below) > _FEW or _is_leaver(shape, other) or shape.group[other] in self.left:
+                return False
+            kid = self.first[other]
+            while kid:
+                below.append(kid)
+                kid = self.following[kid]
         self.stand_ins[group] = node
         return True
 
@@ -141,8 +149,10 @@ class _Emission:
                 self._join(node, shape.group[node])
         if leavers:
             others += self._leave(leavers)
+        self.rings = set()
         for node in self.stand_ins.values():
-            self._found(node)
+            self.create(node)
+        others += [node for node in self.late if not shape.own[node]]
         for node in others:
             if self.group[node] != shape.group[node]:
                 self._join(node, shape.group[node])
@@ -282,7 +292,7 @@ def _rings(shape: Shape) -> set[int]:
     Leavers hang on each other like a map of groups to groups: rings, and trees into them, which go first.
     """
     waiting = {shape.pid[i]: i for i in range(1, shape.target.count + 1) if _is_leaver(shape, i)}
-    ready = _held(shape, waiting) if waiting else []
+    ready = _held(shape, waiting)
     while ready:
         node = waiting.pop(ready.pop(), 0)
         ready += [shape.group[node]] if node and shape.group[node] in waiting else []
