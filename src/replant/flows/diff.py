@@ -179,7 +179,7 @@ def _file(where: str, a: Side, b: Side, old: File, new: File, elapsed: int) -> I
 def _attributes(a: Side, b: Side, elapsed: int) -> Iterable[Difference]:
     old = {(x.tid, x.kind): a.state(x.state) for x in a.model.attributes}
     new = {(x.tid, x.kind): b.state(x.state) for x in b.model.attributes}
-    both = {tid for t in a.model.tasks for tid in t.threads} & {tid for t in b.model.tasks for tid in t.threads}
+    both = _alive(a.model) & _alive(b.model)
     for tid, name in sorted(key for key in old.keys() | new.keys() if key[0] in both):
         kind, before, after = registry.task_kinds()[name], old.get((tid, name)), new.get((tid, name))
         if (before is None or after is None) and not hasattr(kind, "same"):
@@ -187,6 +187,10 @@ def _attributes(a: Side, b: Side, elapsed: int) -> Iterable[Difference]:
             continue
         for what in _same(kind, before, after, elapsed):
             yield Difference(f"task {tid}", name, what)
+
+
+def _alive(model: Model) -> set[int]:
+    return {tid for t in model.tasks if t.state != "Z" for tid in t.threads}
 
 
 def _same(kind: object, before: Any, after: Any, elapsed: int) -> Iterable[str]:
