@@ -51,7 +51,8 @@ def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
     program = Program(model, pages, DEFAULT, nowhere.place, parked=0)
     files = program.files
     yield from _track(files.in_restorer())
-    yield from (Step(*row) for row in tree.describe(model, nowhere.place))
+    for index, (actor, track) in enumerate(tree.Growth(model, 0, nowhere.place)):
+        yield from (Step(str(actor or "seed"), index, render(call), call.why) for call in track.calls)
     for track in files.by_makers().values():
         yield from _track(track)
     for task in alive(model):

@@ -86,6 +86,11 @@ class Growth:
             waiting = {actor: queue for actor, queue in waiting.items() if queue}
             yield ready
 
+    def __iter__(self) -> Iterator[tuple[int, Track]]:
+        """Each operation in order: the actor (0: outside) and its calls."""
+        for index, op in enumerate(self._ops):
+            yield op[0], self.track(op[0], [index])
+
     def track(self, actor: int, batch: Iterable[int]) -> Track:
         """The calls of one batch."""
         on = Track(str(actor or self._seed))
@@ -168,13 +173,3 @@ def grow(program: Program, stubs: Stubs, seed: int) -> None:
                 stubs.expect_end(actor)
             stubs.start(actor or seed, growth.track(actor, batch))
         stubs.settle()
-
-
-def describe(model: Model, place: Callable[[bytes], int]) -> Iterable[tuple[str, int, str, str]]:
-    """The operations for a reader: actor, number, call, reason."""
-    from replant.flows.plan import render
-
-    growth = Growth(model, _OUTSIDE, place)
-    for index, op in enumerate(growth._ops):
-        for call in growth.track(op[0], [index]).calls:
-            yield str(op[0] or "seed"), index, render(call), call.why
