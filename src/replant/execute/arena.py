@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import ctypes
 import os
+from _bisect import bisect_right
 
 from replant.abi import libc, mman, x86_64
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from replant.model.tree import Vma
+
 _ALIGN = 64  # XRSTOR wants its area aligned so, and records are as long
+
+
+# the kernel maps from the top down, programs and their heaps begin at the bottom or at 0x5500_0000_0000
+_PLACES = tuple(range(0x2000_0000_0000, 0x5000_0000_0000, 0x100_0000_0000))
 
 
 class Arena:
@@ -62,16 +73,22 @@ class Arena:
         os.close(self.fd)
 
 
-def find_hole(taken: list[tuple[int, int]], size: int) -> int:
-    """The lowest address, from 64 KiB up, of a hole of ``size`` bytes between ``taken`` (start, end) ranges.
+def find_place(spaces: Iterable[Sequence[Vma]], size: int) -> int:
+    """An address where ``size`` bytes are free in all address spaces (mappings in order of address each).
 
-    :raises MemoryError: there is none below the end of user space.
+    :raises MemoryError: none of the places far from where the kernel puts things is free in all of them.
     """
-    at = 0x10000
-    for start, end in sorted(taken):
-        if start - at >= size:
-            return at
-        at = max(at, (end + mman.PAGE - 1) & -mman.PAGE)
-    if (1 << 47) - mman.PAGE - at >= size:
-        return at
-    raise MemoryError(f"no hole of {size} bytes in the address space")
+    spaces = list(spaces)
+    for place in _PLACES:
+        if not any(_overlaps(vmas, place, place + size) for vmas in spaces):
+            return place
+    raise MemoryError("no address is free in all processes of the tree")
+
+
+def _overlaps(vmas: Sequence[Vma], start: int, end: int) -> bool:
+    after = bisect_right(vmas, end - 1, key=_start)
+    return after > 0 and vmas[after - 1].end > start
+
+
+def _start(vma: Vma) -> int:
+    return vma.start

@@ -28,7 +28,6 @@ _SYSCALL = 5  # offset of the instruction in _CODE
 # read(0, rsp, 1), then _exit: standard input is a pipe that ends when the restorer dies, seized or not
 _CODE = b"\x48\x89\xe6\xff\xc2\x0f\x05\xb8\x3c\x00\x00\x00\x0f\x05"
 _SIGNALS = [*range(1, 32), *range(34, 65)]  # an interpreter ignores SIGPIPE and SIGXFSZ, which exec would keep
-SEED_RANGE = (_BASE, _BASE + mman.PAGE)
 OPTIONS = ptrace.O_EXITKILL | ptrace.O_TRACESYSGOOD
 
 

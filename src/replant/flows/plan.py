@@ -56,7 +56,8 @@ def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
     for track in files.by_makers().values():
         yield from _track(track)
     for task in alive(model):
-        yield from _track(program.process(task.pid))
+        for part in program.process(task.pid):
+            yield from _track(part)
         for tid in task.threads[1:]:
             yield from _track(program.thread(tid))
     yield from _track(program.attributes_outside())

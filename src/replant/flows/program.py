@@ -21,15 +21,16 @@ from replant.tracee import blob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from typing import Any
 
     from replant.abi.call import Slot
     from replant.model.frozen import Frozen
-    from replant.model.tree import Extent, Model, Task, Vma
+    from replant.model.tree import Extent, Mm, Model, Task, Vma
     from replant.pages.store import PageReader
     from replant.policy import Policy
 
+_PART = 1500  # calls: some milliseconds of work for a process
 _ALL_DESCRIPTORS = 0xFFFFFFFF
 _SIGCHLD = 17
 _NONE: dict[str, Frozen] = {}
@@ -121,22 +122,27 @@ class Program:
 
     # the processes
 
-    def process(self, pid: int) -> Track:
-        """What a living process does: memory, descriptors, attributes, threads."""
+    def process(self, pid: int) -> Iterator[Track]:
+        """What a living process does: memory, descriptors, attributes, threads.
+
+        A long program comes in parts, so that the process works on one while the next is being built.
+        """
         on = Track(str(pid))
         on.call(x86_64.rt_sigaction, _SIGCHLD, bytes(32), 0, 8, why="forget the children that died on the way")
         task = self.tasks[pid]
         alone = len(task.threads) == 1
-        own = {"memory": self._memory, "descriptors": self._descriptors, "threads": self._threads}
+        own = {"descriptors": self._descriptors, "threads": self._threads}
         for name in registry.steps():
-            if name in own:
+            if name == "memory":
+                on = yield from self._memory(task, on)
+            elif name in own:
                 own[name](task, on)
             elif alone or name not in self._late:
                 self._attribute(name, pid, on)
         self._xstate(pid, on)
         on.call(x86_64.close_range, self.files.lowest, _ALL_DESCRIPTORS, 0, why="descriptors of the restore")
         self.files.settle(self.tables[pid], on)
-        return on
+        yield on
 
     def thread(self, tid: int) -> Track:
         """What a thread other than the first does."""
@@ -186,26 +192,41 @@ class Program:
         self.files.finish(self.outside)
         return self.outside
 
-    def _memory(self, task: Task, on: Track) -> None:
+    def _memory(self, task: Task, on: Track) -> Generator[Track, None, Track]:
+        """Mappings, pages, protections, advice; full parts are yielded, the one that is not is returned."""
         mm = self.mms[task.pid]
-        starts = [start for start, _, _ in struct.iter_unpack("<QQQ", mm.runs)]
         shut: list[Vma] = []
-        parked = self.parked
-        for vma, filled in _with_pages(mm.vmas, starts):
-            prot = vma.prot
-            if filled and not prot & mman.PROT_WRITE:
-                prot |= mman.PROT_WRITE
+        for vma, fd, prot in self._mappings(mm):
+            if prot != vma.prot:
                 shut.append(vma)
-            fd: Slot | int = self.fd(vma.file) if vma.file >= 0 else -1
-            if vma.kind == "vdso":
-                fd, parked = parked, parked + vma.end - vma.start
             registry.map_kind(vma.kind).make(vma, fd, prot, on, self)
-        on.calls.extend(fill_calls(mm.runs, self.pages, mm.vmas))
+            if len(on.calls) >= _PART:
+                yield on
+                on = Track(on.actor)
+        filling = fill_calls(mm.runs, self.pages, mm.vmas)
+        for first in range(0, len(filling), _PART):
+            on.calls += filling[first : first + _PART]
+            if len(on.calls) >= _PART:
+                yield on
+                on = Track(on.actor)
         for vma in shut:
             on.call(x86_64.mprotect, vma.start, vma.end - vma.start, vma.prot, why="protection, pages being there")
         for vma in mm.vmas:
             if vma.flags:
                 advice.apply(vma, on)
+        return on
+
+    def _mappings(self, mm: Mm) -> Iterator[tuple[Vma, Slot | int, int]]:
+        """Each mapping, the descriptor (or parked address) it is made from, and its protection while it is filled."""
+        starts = [start for start, _, _ in struct.iter_unpack("<QQQ", mm.runs)]
+        parked = self.parked
+        for vma, filled in _with_pages(mm.vmas, starts):
+            if vma.kind == "vdso":
+                yield vma, parked, vma.prot
+                parked += vma.end - vma.start
+            else:
+                prot = vma.prot | mman.PROT_WRITE if filled else vma.prot
+                yield vma, self.fd(vma.file) if vma.file >= 0 else -1, prot
 
     def _descriptors(self, task: Task, on: Track) -> None:
         self.files.place(self.tables[task.pid], on)

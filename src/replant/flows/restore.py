@@ -13,11 +13,11 @@ from _functools import partial  # type: ignore[import-not-found]  # functools ta
 from replant.abi import x86_64
 from replant.errors import Blocker, Refused, TaskGone
 from replant.execute import landing, worker
-from replant.execute.arena import Arena, find_hole
+from replant.execute.arena import Arena, find_place
 from replant.execute.clone import CLONE_PTRACE, clone_args, free_number
 from replant.execute.landing import Landing
 from replant.execute.local import Restorer
-from replant.execute.seed import SEED_RANGE, Seed
+from replant.execute.seed import Seed
 from replant.execute.stubs import Stubs, trap_signal
 from replant.execute.vdso import Vdso
 from replant.flows import touchdown, tree
@@ -153,7 +153,7 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy, commit: Callab
     """In the worker: everything from the first descriptor to the last detach."""
     gc.disable()
     vdso = Vdso()
-    address = find_hole([(v.start, v.end) for m in model.mms for v in m.vmas] + [SEED_RANGE], _ARENA + _GAP + vdso.size)
+    address = find_place([m.vmas for m in model.mms], _ARENA + _GAP + vdso.size)
     arena = Arena(address, _ARENA)
     program = Program(model, PageReader(image.pages_fd), policy, arena.place, address + _ARENA + _GAP)
     restorer, stubs = Restorer(), Stubs(arena, trap_signal(program.queued()))
@@ -211,7 +211,8 @@ def _fill(program: Program, stubs: Stubs) -> None:
     for task in tasks:
         for tid in task.threads[1:]:
             stubs.expect(tid)
-        stubs.start(task.pid, program.process(task.pid))
+        for part in program.process(task.pid):
+            stubs.follow(task.pid, part)
         stubs.poll()
     stubs.settle()
     for task in tasks:
