@@ -34,7 +34,7 @@ def arrange(steps: dict[str, S]) -> dict[str, S]:
 
     :raises Bug: the words form a cycle.
     """
-    before = {name: _predecessors(name, steps) for name in steps}
+    before = _predecessors(steps)
     done: dict[str, S] = {}
     while len(done) < len(steps):
         ready = [n for n in sorted(before) if n not in done and before[n] <= done.keys()]
@@ -44,14 +44,26 @@ def arrange(steps: dict[str, S]) -> dict[str, S]:
     return done
 
 
-def _predecessors(name: str, steps: dict[str, S]) -> set[str]:
-    uses, spoils, sets = (_words(steps[name], w) for w in ("USES", "SPOILS", "SETS"))
-    return {
-        other
-        for other, step in steps.items()
-        if other != name
-        and (spoils & _words(step, "USES") or sets & _words(step, "SPOILS") or uses & _words(step, "GIVES"))
-    }
+def _predecessors(steps: dict[str, S]) -> dict[str, set[str]]:
+    """For each step those that must come before it."""
+    users, spoilers, givers = (_by_word(steps, which) for which in ("USES", "SPOILS", "GIVES"))
+    nobody: set[str] = set()
+    before: dict[str, set[str]] = {}
+    for name, step in steps.items():
+        earlier: set[str] = set()
+        for which, others in (("SPOILS", users), ("SETS", spoilers), ("USES", givers)):
+            for word in getattr(step, which, ()):
+                earlier |= others.get(word, nobody)
+        before[name] = earlier - {name}
+    return before
+
+
+def _by_word(steps: dict[str, S], which: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, step in steps.items():
+        for word in getattr(step, which, ()):
+            found.setdefault(word, set()).add(name)
+    return found
 
 
 def late(steps: dict[str, S]) -> frozenset[str]:
@@ -62,11 +74,11 @@ def late(steps: dict[str, S]) -> frozenset[str]:
     """
     threads = [s for s in steps.values() if getattr(s, "SCOPE", "") == "thread"]
     used, spoiled = (frozenset().union(*(_words(s, w) for s in threads)) - OF_A_THREAD for w in ("USES", "SPOILS"))
-    waiting: set[str] = set()
+    before, waiting = _predecessors(steps), set[str]()
     for name, step in steps.items():  # they are in order, so one pass is enough
         process = getattr(step, "SCOPE", "") == "process" and not isinstance(step, Given)
         waits = process and (_words(step, "SPOILS") & used or _words(step, "SETS") & spoiled)
-        if waits or _predecessors(name, steps) & waiting:
+        if waits or before[name] & waiting:
             waiting.add(name)
     return frozenset(waiting)
 
