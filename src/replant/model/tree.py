@@ -13,10 +13,10 @@ from replant.model.frozen import Frozen
 class Task(Frozen):
     """A process: its place in the tree, and what it holds.
 
-    ``state`` is ``"R"`` (alive), ``"T"`` (stopped by ``stop_signal``, and ``stop_told`` if its parent has taken that news
-    by wait(2)) or ``"Z"`` (dead, with its wait status
-    ``exit_code``, as in ``/proc/PID/stat``). ``cwd``, ``root`` and ``exe`` are numbers of file descriptions, -1 where
-    there is none (a zombie); ``root`` also where it is that of the host. ``threads`` lists thread ids, the leader first.
+    ``state`` is ``"R"`` (alive), ``"T"`` (stopped by ``stop_signal``, and ``stop_told`` if its parent has taken that
+    news by wait(2)) or ``"Z"`` (dead, with its wait status ``exit_code``, as in ``/proc/PID/stat``). ``cwd``, ``root``
+    and ``exe`` are numbers of file descriptions, -1 where there is none (a zombie); ``root`` also where it is that of
+    the host. ``threads`` lists thread ids, the leader first.
     """
 
     pid: int
@@ -56,7 +56,8 @@ class Vma(Frozen):
 class Mm(Frozen):
     """The address space of process ``pid``: its mappings in order of address, and where their saved pages are.
 
-    ``runs`` is packed ``<QQQ``: address, length in bytes, offset in the page store; sorted by address, without overlap.
+    ``runs`` is packed ``<QQQ``: address, length in bytes, offset in the page store (`GUARD` of `replant.pages.store`: no
+    content, but guard pages); sorted by address, without overlap.
     """
 
     pid: int
