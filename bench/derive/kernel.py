@@ -108,7 +108,6 @@ class Crew:
         op: Op = tuple(int(w) if w.lstrip("-").isdigit() else w for w in words[1:])
         if op[1] == "exec":
             fds = ",".join(f"{p}:{a}:{b}" for p, (a, b) in self.orders.items())
-            os.write(self.results[1], b"\0\0")
             os.execv(sys.executable, [sys.executable, __file__, "--obey", f"{pid};{fds};{self.results[1]}"])
         result = _in_thread(lambda: self.perform(op)) if words[0] == "1" else self.perform(op)
         os.write(self.results[1], result.to_bytes(2, "little"))
@@ -135,6 +134,7 @@ def again(text: str) -> None:
     crew = Crew.__new__(Crew)
     crew.orders = {int(p): (int(a), int(b)) for p, a, b in (word.split(":") for word in fds.split(","))}
     crew.results = (-1, int(results))
+    os.write(int(results), b"\0\0")  # only now execve has been done
     crew.obey(int(pid))
 
 
