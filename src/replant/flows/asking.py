@@ -1,7 +1,8 @@
 """What only a thread itself can tell: the questions of all kinds, run inside it in one batch, and their answers read.
 
-What every thread is asked is encoded once and only written into each; what a kind asks depending on the facts (the
-timers that there are) follows in a batch of its own, where there is any.
+What every thread is asked is encoded once and only written into each; what kinds ask depending on the facts (the
+timers that there are) follows in a second batch, where there is any. While the answers of one thread are read, the
+next thread of the process is at its questions already.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from replant.abi.call import Answer
     from replant.flows.threads import ThreadView
     from replant.resources.protocol import TaskKind
     from replant.tracee.remote import Inside
@@ -36,18 +38,27 @@ class Asker:
         self._leader = _Sheet(kinds)
         self._thread = _Sheet({name: kind for name, kind in kinds.items() if kind.SCOPE == "thread"})
 
-    def ask(self, view: ThreadView, inside: Inside, blockers: list[Blocker]) -> Iterator[Attribute]:
-        """The attributes of a thread; what cannot be kept is added to ``blockers``."""
+    @property
+    def first(self) -> Questions:
+        """What the leader of a process is asked first."""
+        return self._leader.questions
+
+    def ask(
+        self, view: ThreadView, inside: Inside, then: FrozenThread | None, blockers: list[Blocker]
+    ) -> Iterator[Attribute]:
+        """The attributes of a thread; what cannot be kept is added to ``blockers``. ``then`` is asked next.
+
+        :raises Blocker: nothing can be run in it.
+        """
         sheet = self._leader if view.leader else self._thread
         answers = inside.ask(view.thread, sheet.questions)
         view.subreaper = bool(int.from_bytes(answers[0].outs[0], "little"))
-        for name, kind, first, last, more in sheet.rows:
-            own = answers[first:last]
+        more = _further(sheet, view, inside, blockers)
+        if then is not None:
+            _ahead(inside, then, self._thread.questions)
+        for name, kind, first, last in sheet.rows:
             try:
-                calls = more(view) if more is not None else ()
-                if calls:
-                    own = own + inside.ask(view.thread, calls)
-                state = kind.read(view, own)
+                state = kind.read(view, answers[first:last] + more[name] if name in more else answers[first:last])
             except Blocker as b:
                 blockers.append(b)
                 continue
@@ -65,7 +76,7 @@ def told_of(stopped: Sequence[int], parent: FrozenThread, inside: Inside) -> Ite
 
 
 class _Sheet:
-    """All static questions in a row, and which answers are whose."""
+    """All static questions in a row, which answers are whose, and who may have more to ask."""
 
     def __init__(self, kinds: dict[str, TaskKind]) -> None:
         calls = [_SUBREAPER]
@@ -73,5 +84,30 @@ class _Sheet:
         for name, kind in kinds.items():
             first = len(calls)
             calls += kind.ASKS
-            self.rows.append((name, kind, first, len(calls), getattr(kind, "ask", None)))
+            self.rows.append((name, kind, first, len(calls)))
+        self.more = [(name, kind.ask) for name, kind in kinds.items() if hasattr(kind, "ask")]
         self.questions = Questions(calls)
+
+
+def _further(sheet: _Sheet, view: ThreadView, inside: Inside, blockers: list[Blocker]) -> dict[str, list[Answer]]:
+    """The answers, by kind, to what kinds ask in view of the facts."""
+    calls: list[Call] = []
+    parts = {}
+    for name, more in sheet.more:
+        try:
+            own = more(view)
+        except Blocker as b:
+            blockers.append(b)
+            continue
+        if own:
+            parts[name] = len(calls), len(calls) + len(own)
+            calls += own
+    answers = inside.ask(view.thread, calls) if calls else []
+    return {name: answers[first:last] for name, (first, last) in parts.items()}
+
+
+def _ahead(inside: Inside, thread: FrozenThread, questions: Questions) -> None:
+    try:
+        inside.start(thread, questions)
+    except Blocker:
+        pass  # raised again, and told, when the thread is asked

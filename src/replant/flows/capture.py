@@ -10,6 +10,7 @@ import time
 
 from replant.errors import Blocker, Refused
 from replant.flows.asking import Asker, told_of
+from replant.flows.facts import Facts
 from replant.flows.files import Files
 from replant.flows.threads import ThreadView
 from replant.flows.tree import derive_tree
@@ -28,21 +29,24 @@ if TYPE_CHECKING:
     from replant.observe.procfs import Mapping, Stat
     from replant.policy import Policy
     from replant.tracee.freeze import FrozenTree
+    from replant.tracee.inside import Inside
     from replant.tracee.task import FrozenTask
 
 
 class Capture:
     """One look at a frozen tree; the `DumpSide` that kinds are given."""
 
-    def __init__(self, frozen: FrozenTree, store: PageWriter, policy: Policy, asker: Asker) -> None:
+    def __init__(self, frozen: FrozenTree, store: PageWriter, policy: Policy, asker: Asker, facts: Facts) -> None:
         self.frozen = frozen
         self._asker = asker
+        self._facts = facts
         self.files = Files()
         self.blockers: list[Blocker] = []
         self._store = store
         self._policy = policy
         self._alive = [t for t in frozen.tasks if not t.zombie]
         self._stats = {t.pid: procfs.stat(t.pid) for t in frozen.tasks}
+        self._root = os.stat("/")
         self._views: dict[int, ThreadView] = {}
         self._stopped = [t.pid for t in self._alive if t.stop_signal]
         self._told: set[int] = set()
@@ -77,10 +81,12 @@ class Capture:
         :raises Refused: something cannot be kept; all of it is listed.
         """
         clock = time.monotonic_ns()
-        tables = self.files.add_tables((t.pid, procfs.fds(t.pid), procfs.fdinfos(t.pid)) for t in self._alive)
+        self._facts.choose([t.pid for t in self._alive])
+        tables = self.files.add_tables((t.pid, *self._facts.files(t.pid)) for t in self._alive)
         mms = [self._mm(t.pid) for t in self._alive]
         links = {t.pid: self._links(t.pid) for t in self._alive}
-        attributes = [a for t in self._alive for a in self._attributes(t, links[t.pid])]
+        insides = remote.each(self._alive, self._asker.first)
+        attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
         tasks = tuple(self._task(t, links.get(t.pid, {})) for t in self.frozen.tasks)
         files = self.files.read(self, self.blockers)
         model = Model(self.frozen.root, clock, tasks, tuple(mms), tuple(tables), files, tuple(attributes))
@@ -97,9 +103,8 @@ class Capture:
         self.files.close()
 
     def _links(self, pid: int) -> dict[str, int]:
-        own_root = os.stat("/")
         root = os.stat(f"/proc/{pid}/root")
-        elsewhere = (root.st_dev, root.st_ino) != (own_root.st_dev, own_root.st_ino)
+        elsewhere = (root.st_dev, root.st_ino) != (self._root.st_dev, self._root.st_ino)
         return {
             "cwd": self.files.add_link(pid, "cwd", os.O_RDONLY | os.O_DIRECTORY),
             "root": self.files.add_link(pid, "root", os.O_RDONLY | os.O_DIRECTORY) if elsewhere else -1,
@@ -127,16 +132,20 @@ class Capture:
             exe=links.get("exe", -1),
         )
 
-    def _attributes(self, task: FrozenTask, links: dict[str, int]) -> Iterable[Attribute]:
-        with remote.Inside(task) as inside:
-            for thread in task.threads:
-                view = self._views[thread.tid] = ThreadView(task, thread, links)
-                yield from self._asker.ask(view, inside, self.blockers)
+    def _attributes(self, inside: Inside, links: dict[str, int]) -> Iterable[Attribute]:
+        task, threads = inside.task, inside.task.threads
+        views = [ThreadView(task, t, links, self._stats[t.tid] if t.tid == t.pid else None) for t in threads]
+        self._views[task.pid] = views[0]
+        try:
+            for view, then in zip(views, [*threads[1:], None], strict=True):
+                yield from self._asker.ask(view, inside, then, self.blockers)
             stopped = [pid for pid in self._stopped if self._stats[pid].ppid == task.pid]
-            self._told.update(told_of(stopped, task.threads[0], inside))
+            self._told.update(told_of(stopped, threads[0], inside))
+        except Blocker as blocker:
+            self.blockers.append(blocker)
 
     def _mm(self, pid: int) -> Mm:
-        return Mm(pid, tuple(self._vma(pid, m) for m in procfs.maps(pid) if m.path != "[vsyscall]"))
+        return Mm(pid, tuple(self._vma(pid, m) for m in self._facts.maps(pid) if m.path != "[vsyscall]"))
 
     def _vma(self, pid: int, m: Mapping) -> Vma:
         if m.path.startswith(("[vvar", "[vdso")):
@@ -184,9 +193,9 @@ def look(pid: int, policy: Policy = DEFAULT) -> tuple[Model, PageReader]:
     :raises Refused: something could not be kept.
     """
     fd = os.memfd_create("look", os.MFD_CLOEXEC)
-    asker = Asker()
+    asker, facts = Asker(), Facts(pid)
     with freeze.freeze(pid) as frozen:
-        capture = Capture(frozen, PageWriter(fd), policy, asker)
+        capture = Capture(frozen, PageWriter(fd), policy, asker, facts)
         try:
             model = capture.model()
         finally:

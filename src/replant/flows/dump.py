@@ -11,11 +11,12 @@ import os
 import time
 from struct import iter_unpack
 
+from replant.flows import saving
 from replant.flows.asking import Asker
 from replant.flows.capture import Capture
+from replant.flows.facts import Facts
 from replant.image.container import ImageWriter
 from replant.model.frozen import Frozen
-from replant.pages import copy, scan
 from replant.pages.store import PageWriter
 from replant.policy import DEFAULT
 from replant.resources import registry
@@ -25,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from replant.model.tree import Mm, Model
+    from replant.model.tree import Model
     from replant.policy import Policy
     from replant.tracee.freeze import FrozenTree
 
@@ -54,14 +55,14 @@ def dump(pid: int, image: str, *, kill: bool = False, stop: bool = False, policy
     """
     began = time.perf_counter_ns()
     how = "kill" if kill else "stop" if stop else "run"
-    asker = Asker()
+    asker, facts = Asker(), Facts(pid)
     registry.preload(_links(pid))  # modules are loaded before the tree is stopped
     gc.disable()
     try:
         with ImageWriter.create(image) as out:
             with freeze(pid) as frozen:
                 store = PageWriter(out.pages_fd)
-                model = _save(frozen, Capture(frozen, store, policy, asker), store)
+                model = _save(frozen, Capture(frozen, store, policy, asker, facts), store)
                 if how == "kill":  # it dies only when the image is there
                     _finish(out, model)
                 frozen.release(how)
@@ -93,12 +94,7 @@ def _save(frozen: FrozenTree, capture: Capture, store: PageWriter) -> Model:
         model = capture.model()
     finally:
         capture.close()
-    return model._replace(mms=tuple(_pages(mm, frozen, store) for mm in model.mms))
-
-
-def _pages(mm: Mm, frozen: FrozenTree, store: PageWriter) -> Mm:
-    runs = scan.scan(mm.pid, mm.vmas)
-    return mm._replace(runs=copy.copy(mm.pid, runs, store))
+    return model._replace(mms=tuple(saving.pages(model.mms, frozen, store)))
 
 
 def _report(out: ImageWriter, model: Model, frozen: FrozenTree, store: PageWriter, began: int) -> DumpReport:

@@ -15,18 +15,22 @@ from replant.abi import libc, x86_64
 from replant.errors import Blocker
 from replant.model.tree import Descriptor, FdTable, File, Owner
 from replant.resources import registry
+from replant.tracee.kcmp import compare_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping as Mapped
 
     from replant.observe.procfs import Fd, FdInfo, Mapping
     from replant.resources.protocol import DumpSide
 
-_KCMP_FILE = 0
+    Holder = tuple[int, Fd, FdInfo]
+
 _F_GETOWN_EX, _F_GETSIG, _O_ASYNC = 16, 11, 0o20000
 _NOT_STATUS = os.O_CLOEXEC
 _CAN_SIGNAL = (0o010000, 0o140000, 0o020000)  # FIFO, socket, character device
+_NEVER_SIGNAL = tuple(os.makedev(1, minor) for minor in (3, 5, 7))  # /dev/null, zero, full
 
 
 class OpenFile:
@@ -77,7 +81,7 @@ class OpenFile:
 
     def owner(self) -> Owner | None:
         """Who gets its signals; asked only of kinds that can send any."""
-        if self.fd < 0 or not (self.flags & _O_ASYNC or self.mode & 0o170000 in _CAN_SIGNAL):
+        if self.fd < 0 or not (self.flags & _O_ASYNC or self._can_signal()):
             return None
         buffer = bytearray(8)
         fd = self.grab()
@@ -88,6 +92,9 @@ class OpenFile:
         pid = int.from_bytes(buffer[4:], "little", signed=True)
         signal = libc.syscall(x86_64.fcntl, fd, _F_GETSIG)
         return Owner(int.from_bytes(buffer[:4], "little"), pid, signal) if pid or signal else None
+
+    def _can_signal(self) -> bool:
+        return self.mode & 0o170000 in _CAN_SIGNAL and self.rdev not in _NEVER_SIGNAL
 
 
 class Files:
@@ -106,21 +113,32 @@ class Files:
             self._pidfds[pid] = os.pidfd_open(pid)
         return self._pidfds[pid]
 
-    def add_tables(self, tables: Iterable[tuple[int, Sequence[Fd], dict[int, FdInfo]]]) -> list[FdTable]:
-        """Unify the descriptors of all processes into descriptions."""
+    def add_tables(
+        self, tables: Iterable[tuple[int, Sequence[Fd], dict[int, FdInfo], Mapped[int, object]]]
+    ) -> list[FdTable]:
+        """Unify the descriptors of all processes into descriptions; rows of a pid and what `Facts.files` gives."""
         tables = list(tables)
-        alike: dict[tuple[object, ...], list[tuple[int, Fd, FdInfo]]] = {}
-        for pid, fds, infos in tables:
+        alike: dict[object, list[Holder]] = {}
+        known: dict[object, list[Holder]] = {}
+        for pid, fds, infos, keys in tables:
             for fd in fds:
                 info = infos[fd.number]
-                key = (fd.dev, fd.inode, fd.target, info.pos, info.flags & ~_NOT_STATUS, _identity(info))
-                alike.setdefault(key, []).append((pid, fd, info))
+                if fd.number in keys:
+                    known.setdefault(keys[fd.number], []).append((pid, fd, info))
+                else:
+                    key = (fd.dev, fd.inode, fd.target, info.pos, info.flags & ~_NOT_STATUS, info.rest)
+                    alike.setdefault(key, []).append((pid, fd, info))
+        for holders in known.values():
+            self._add(holders)
         for holders in alike.values():
             for same in _descriptions(holders):
-                file = self._description(*same[0])
-                for pid, fd, _ in same:
-                    self.by_fd[pid, fd.number] = file.number
-        return [self._table(pid, fds, infos) for pid, fds, infos in tables]
+                self._add(same)
+        return [self._table(pid, fds, infos) for pid, fds, infos, _ in tables]
+
+    def _add(self, same: Sequence[Holder]) -> None:
+        file = self._description(*same[0])
+        for pid, fd, _ in same:
+            self.by_fd[pid, fd.number] = file.number
 
     def _table(self, pid: int, fds: Sequence[Fd], infos: dict[int, FdInfo]) -> FdTable:
         return FdTable(
@@ -208,7 +226,7 @@ def _complete(group: Sequence[File]) -> None:
     """Most kinds have no parts that could be missing."""
 
 
-def _descriptions(holders: list[tuple[int, Fd, FdInfo]]) -> list[list[tuple[int, Fd, FdInfo]]]:
+def _descriptions(holders: list[Holder]) -> list[list[Holder]]:
     if len(holders) == 1:
         return [holders]
     ordered = sorted(holders, key=cmp_to_key(_compare))
@@ -225,7 +243,5 @@ def _descriptions(holders: list[tuple[int, Fd, FdInfo]]) -> list[list[tuple[int,
     return sorted(groups, key=lambda g: place[id(g[0])])
 
 
-def _compare(a: tuple[int, Fd, FdInfo], b: tuple[int, Fd, FdInfo]) -> int:
-    """kcmp(2): 0 the same, 1 less, 2 greater (an order that lasts while both exist)."""
-    answer = libc.syscall(x86_64.kcmp, a[0], b[0], _KCMP_FILE, a[1].number, b[1].number)
-    return (0, -1, 1)[answer]
+def _compare(a: Holder, b: Holder) -> int:
+    return compare_files(a[0], a[1].number, b[0], b[1].number)

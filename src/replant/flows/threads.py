@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from replant.observe import procfs
+from replant.observe.procfs.status import StatusText
 from replant.tracee import ptrace
+from replant.tracee.task import read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +31,10 @@ else:
 class ThreadView:
     """`TaskFacts` of a stopped thread."""
 
-    def __init__(self, task: FrozenTask, thread: FrozenThread, links: dict[str, int]) -> None:
+    def __init__(self, task: FrozenTask, thread: FrozenThread, links: dict[str, int], stat: Stat | None = None) -> None:
+        """``stat``: of the thread, where it has been read already."""
+        if stat is not None:
+            self.stat = stat
         self.thread = thread
         self.pid = task.pid
         self.tid = thread.tid
@@ -49,8 +54,13 @@ class ThreadView:
 
     @once
     def status(self) -> Status:
-        """/proc/PID/task/TID/status."""
-        return procfs.status(self.pid, self.tid)
+        """/proc/PID/task/TID/status, each field parsed when a kind looks at it.
+
+        Of signals that were pending at the stop, SIGSTOP may have been taken while the thread was asked: look again.
+        """
+        stale = self.thread.signals(b"SigPnd") or self.thread.signals(b"ShdPnd")
+        data = read_status(self.pid, self.tid) if stale else self.thread.status
+        return StatusText(data)  # type: ignore[return-value]
 
     @once
     def registers(self) -> bytes:

@@ -68,12 +68,12 @@ class Encoded:
         rets = self.returns(records)
         if rets and rets[-1] == NOT_RUN:
             del rets[rets.index(NOT_RUN) :]
-        answers = list(map(Answer, rets))
+        outs: list[tuple[bytes, ...]] = [()] * len(self.calls)
         data = bytes(data)
         for index, start, end in self.outs:
-            if index < len(answers):
-                answers[index].outs = (*answers[index].outs, data[start:end])
-        return answers
+            if index < len(outs):
+                outs[index] += (data[start:end],)
+        return list(map(Answer, rets, outs))
 
     def failure(self, records: bytes | bytearray | memoryview) -> int | None:
         """The index of the first call whose error is not in its ``ok``, None if there is none."""

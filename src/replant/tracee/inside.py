@@ -44,6 +44,7 @@ _PROT = mman.PROT_READ | mman.PROT_WRITE
 _MAP = mman.MAP_PRIVATE | mman.MAP_ANONYMOUS | mman.MAP_NORESERVE | mman.MAP_FIXED_NOREPLACE
 _EEXIST = 17
 _KCMP_VM = 1
+_NOTHING = bytes(blob.END)
 _open: list[Inside] = []
 _table = Struct("<168s3Q").pack
 
@@ -82,7 +83,7 @@ class Inside:
         self._owner: Visitor | None = None
         self._mapping = self._unmapping = False
         self._started: tuple[FrozenThread, Questions, int] | None = None
-        self._armed = 0  # where a program ends whose cleanup is still to run if we die
+        self._armed = 0, 0  # from where to where a program stands whose cleanup is still to run if we die
         self.refused: Blocker | None = None  # what `ask` will raise
         task.inside = self
         _open.append(self)
@@ -119,7 +120,7 @@ class Inside:
     def start(self, thread: FrozenThread, questions: Questions) -> None:
         """Let a thread run questions; what was started before and not asked for is lost. Raises as `ask`."""
         self._settle()
-        if self._owner is None or self._armed + questions.size > self._length:
+        if self._owner is None or self._free(questions.size) + questions.size > self._length:
             self._go_out()
             self.enter(thread, questions.size)
             self._settle()
@@ -127,12 +128,13 @@ class Inside:
         assert owner is not None
         at = self._arena
         if owner.thread is thread:
-            at += self._armed  # an armed cleanup stays whole until the thread is sent in again
+            at += self._free(questions.size)  # an armed cleanup stays whole until the thread is sent in again
             self._write(questions, at, owner, self._side)
             owner.send(self._side.enter, at)
         else:
             owner = self._hand_over(owner, thread, questions)
-        self._armed = at - self._arena + questions.size if questions.cleanup else 0
+        first = at - self._arena
+        self._armed = (first, first + questions.size) if questions.cleanup else (0, 0)
         self._started = thread, questions, at
         owner.run()
 
@@ -161,10 +163,15 @@ class Inside:
     def _arena(self) -> int:
         return _PLACES[self._place]
 
+    def _free(self, size: int) -> int:
+        """Where in the arena a program of that size harms no armed one: before it, or behind it."""
+        first, last = self._armed
+        return 0 if size <= first else last
+
     def _look_for_room(self) -> int:
         """Where the blob will stand. Bytes that stand there already are those of a dumper that died."""
         code = vdso.base(self.task.pid, self._memory) + vdso.room()
-        if any(self._memory.read(code, blob.END)):
+        if self._memory.read(code, blob.END) != _NOTHING:
             self._refuse_company(code)
             ghosts.dispel(self.task, code)
         return code
@@ -236,7 +243,7 @@ class Inside:
         """Make another thread the owner of the arena, and send the former owner home."""
         owner = Visitor(thread, self._code)
         side = _SIDES[self._side.number % 2]
-        if self._armed:
+        if self._armed[1]:
             former.send(self._side.drop)
         self._memory.write(self._code + side.table, self._way_home(thread))
         self._write(questions, self._arena, owner, side)
@@ -263,7 +270,7 @@ class Inside:
         result = owner.result()
         owner.go_home()
         self._erase()
-        self._armed, self._started = 0, None
+        self._armed, self._started = (0, 0), None
         if result:
             message = f"the arena in process {self.task.pid} could not be unmapped: {os.strerror(-result)}"
             raise Bug(message, pid=self.task.pid)
@@ -273,4 +280,4 @@ class Inside:
         return _table(registers[: SS + 8], thread.sigmask, self._arena, self._length)
 
     def _erase(self) -> None:
-        self._memory.write(self._code, bytes(blob.END))
+        self._memory.write(self._code, _NOTHING)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _AT_SYSINFO_EHDR = 33
 _found: list[int] = []
 _last: list[int] = []
+_pages: list[bytes] = []
 
 
 def room() -> int:
@@ -35,7 +36,9 @@ def room() -> int:
 
 def first_page() -> bytes:
     """The first page, the same in every process."""
-    return ctypes.string_at(_own(), PAGE)
+    if not _pages:
+        _pages.append(ctypes.string_at(_own(), PAGE))
+    return _pages[0]
 
 
 def base(pid: int, memory: Memory) -> int:

@@ -1,0 +1,147 @@
+"""The pages of a stopped tree into the page store: what is much, each process writes itself (see `pages.copy`).
+
+For that a process takes the store's descriptor from us, pidfd_getfd(2), where it may: it must see us by our number and
+be allowed to trace us. Whatever it got is compared with ours before it is written to, as in another pid namespace our
+number is somebody else's. It is closed before the process runs on, also if we die (`Questions.cleanup`), and then at
+most one batch of `_AT_ONCE` bytes is written in vain.
+
+Copied from outside are the pages of processes that may run nothing of ours, that have a limit of file sizes (SIGXFSZ),
+and whose cgroup has a limit of memory that is not ours too: the pages of the store would count there.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EBADF, EINVAL, EMFILE, ENOSYS, EPERM, ESRCH
+
+from replant.abi import x86_64
+from replant.abi.call import Call, Out, Track
+from replant.errors import Blocker
+from replant.pages import copy, scan
+from replant.tracee.kcmp import compare_files
+from replant.tracee.questions import Questions
+from replant.tracee.remote import Inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from replant.abi.call import Answer, Slot
+    from replant.model.tree import Mm
+    from replant.pages.scan import Scan
+    from replant.pages.store import PageWriter
+    from replant.tracee.freeze import FrozenTree
+    from replant.tracee.task import FrozenTask
+
+_AT_ONCE = 64 << 20
+_PROGRAM = 1 << 17  # room for two batches of records: one that is under way, one whose cleanup is armed
+_RLIMIT_FSIZE = 1
+_CANNOT = (EBADF, EINVAL, EMFILE, ENOSYS, EPERM, ESRCH)
+_CGROUPS = "/sys/fs/cgroup"
+
+
+def pages(mms: Sequence[Mm], frozen: FrozenTree, store: PageWriter) -> Iterator[Mm]:
+    """The address spaces with ``runs``, their pages in the store. Raises as `pages.copy.copy`."""
+    tasks = {task.pid: task for task in frozen.tasks}
+    for mm in mms:
+        found = scan.scan(mm.pid, mm.vmas)
+        yield mm._replace(runs=_copy(tasks[mm.pid], found, store))
+
+
+def _copy(task: FrozenTask, found: Scan, store: PageWriter) -> bytes:
+    if found.bytes >= copy.WORTH_INSIDE and not _charged_elsewhere(task.pid):
+        try:
+            with Inside(task) as inside:
+                hands = _Hands(inside, store)
+                if hands.fd >= 0:
+                    runs = copy.copy(task.pid, found, store, hands.ask, hands.fd)
+                    hands.close()
+                    return runs
+        except Blocker:
+            pass  # nothing can be run in it
+    return copy.copy(task.pid, found, store)
+
+
+class _Hands:
+    """A process with the store's descriptor, ``fd``; -1: it may not have it."""
+
+    def __init__(self, inside: Inside, store: PageWriter) -> None:
+        self._inside = inside
+        self._thread = inside.task.threads[0]
+        inside.enter(self._thread, _PROGRAM)
+        track = Track("the process")
+        limit = Out(16)
+        track.call(x86_64.prlimit64, 0, _RLIMIT_FSIZE, 0, limit, why="limit of file sizes")
+        us = track.call(x86_64.pidfd_open, os.getpid(), 0, why="the store", ok=_CANNOT)
+        fd = track.call(x86_64.pidfd_getfd, us, store.fd, 0, why="the store", ok=_CANNOT)
+        track.call(x86_64.close, us, ok=_CANNOT)
+        answers = inside.ask(self._thread, _guarded(track, fd))
+        self.fd = answers[2].ret
+        if self.fd >= 0 and not self._is_store(store, answers[0].outs[0]):
+            self.close()
+            self.fd = -1
+
+    def _is_store(self, store: PageWriter, limits: bytes) -> bool:
+        room = int.from_bytes(limits[:8], "little")
+        return room == (1 << 64) - 1 and compare_files(os.getpid(), store.fd, self._inside.task.pid, self.fd) == 0
+
+    def ask(self, calls: Sequence[Call]) -> list[Answer]:
+        """Run calls that write, a bounded amount at a time."""
+        answers: list[Answer] = []
+        for part in _portions(calls):
+            track = Track("the process")
+            track.calls = part
+            answers += self._inside.ask(self._thread, _guarded(track, self.fd))
+        return answers
+
+    def close(self) -> None:
+        """Close the descriptor in the process."""
+        self._inside.ask(self._thread, [Call(x86_64.close, self.fd, why="the store")])
+
+
+def _guarded(track: Track, fd: Slot | int) -> Questions:
+    """Calls after which the descriptor is closed if we are not there any more."""
+    return Questions(track.calls, [Call(x86_64.close, fd)], track)
+
+
+def _portions(calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """Calls of pwrite64 in portions of `_AT_ONCE` bytes."""
+    part: list[Call] = []
+    size = 0
+    for call in calls:
+        length = int(call.args[2])  # type: ignore[arg-type]
+        if part and size + length > _AT_ONCE:
+            yield part
+            part, size = [], 0
+        part.append(call)
+        size += length
+    if part:
+        yield part
+
+
+def _charged_elsewhere(pid: int) -> bool:
+    """Whether the pages that a process writes count against a limit that is not ours as well."""
+    theirs = _cgroups(pid)
+    if theirs == _cgroups(os.getpid()):
+        return False
+    one = len(theirs) == 1 and theirs[0].startswith("0::/")  # only cgroup v2
+    return not one or any(_has_limit(folder) for folder in _upwards(theirs[0][3:]))
+
+
+def _cgroups(pid: int) -> list[str]:
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+        return file.read().splitlines()
+
+
+def _upwards(path: str) -> Iterator[str]:
+    while path not in ("", "/"):
+        yield _CGROUPS + path
+        path = os.path.dirname(path)
+
+
+def _has_limit(folder: str) -> bool:
+    try:
+        with open(f"{folder}/memory.max", encoding="ascii") as file:
+            return file.read() != "max\n"
+    except OSError:
+        return True  # not to be seen from here: prudence
