@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from ..lineage import FOUNDER, grow
 from ..rules import simulate
 from ..search import Stuck
@@ -77,22 +79,34 @@ def process_tree(
     :raises Bug: if the operations found do not make the tree; they are never handed out.
     """
     answer = Derivation(outside or Outside())
+    collecting = gc.isenabled()
+    gc.disable()  # nothing here is cyclic: looking through millions of tuples for rings takes a seventh of the time
+    try:
+        _derive(answer, tasks, outside, avoid, budget)
+    finally:
+        if collecting:
+            gc.enable()
+    return answer
+
+
+def _derive(
+    answer: Derivation, tasks: Iterable[TaskLike], outside: Outside | None, avoid: Container[int], budget: int
+) -> None:
     try:
         target = Target(tasks, outside)
         shape = _shape(target, answer, avoid, budget or max(20_000, 20 * target.count))
     except Impossible as reason:
         answer.why, answer.core = reason.why, reason.core
-        return answer
+        return
     if shape is None:
         answer.why, answer.gave_up = f"gave up after {answer.tries} attempts", True
-        return answer
+        return
     answer.outside = target.outside
     answer.ops = emit(shape)
     answer.tasks = target.pid[1 : target.count + 1]
     answer.helpers = shape.pid[target.count + 1 :]
     verify(target, answer.ops)
     answer.ok = True
-    return answer
 
 
 def _shape(target: Target, answer: Derivation, avoid: Container[int], budget: int) -> Shape | None:
