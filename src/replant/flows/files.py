@@ -126,7 +126,7 @@ class Files:
                 if fd.number in keys:
                     known.setdefault(keys[fd.number], []).append((pid, fd, info))
                 else:
-                    key = (fd.dev, fd.inode, fd.target, info.pos, info.flags & ~_NOT_STATUS, info.rest)
+                    key = (fd.dev, fd.inode, fd.target, info.pos, info.flags & ~_NOT_STATUS, _identity(info))
                     alike.setdefault(key, []).append((pid, fd, info))
         for holders in known.values():
             self._add(holders)
