@@ -62,7 +62,7 @@ def dump(pid: int, image: str, *, kill: bool = False, stop: bool = False, policy
         with ImageWriter.create(image) as out:
             with freeze(pid) as frozen:
                 store = PageWriter(out.pages_fd)
-                model = _save(frozen, Capture(frozen, store, policy, asker, facts), store)
+                model = _save(frozen, Capture(frozen, store, policy, asker, facts), store, out)
                 if how == "kill":  # it dies only when the image is there
                     _finish(out, model)
                 frozen.release(how)
@@ -88,13 +88,13 @@ def _finish(out: ImageWriter, model: Model) -> None:
     out.commit()
 
 
-def _save(frozen: FrozenTree, capture: Capture, store: PageWriter) -> Model:
+def _save(frozen: FrozenTree, capture: Capture, store: PageWriter, out: ImageWriter) -> Model:
     """The model of the frozen tree, its pages in the store."""
     try:
         model = capture.model()
     finally:
         capture.close()
-    return model._replace(mms=tuple(saving.pages(model.mms, frozen, store)))
+    return model._replace(mms=tuple(saving.pages(model.mms, frozen, store, out.written)))
 
 
 def _report(out: ImageWriter, model: Model, frozen: FrozenTree, store: PageWriter, began: int) -> DumpReport:

@@ -24,7 +24,7 @@ from replant.tracee.remote import Inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from replant.abi.call import Answer, Slot
     from replant.model.tree import Mm
@@ -40,19 +40,23 @@ _CANNOT = (EBADF, EINVAL, EMFILE, ENOSYS, EPERM, ESRCH)
 _CGROUPS = "/sys/fs/cgroup"
 
 
-def pages(mms: Sequence[Mm], frozen: FrozenTree, store: PageWriter) -> Iterator[Mm]:
-    """The address spaces with ``runs``, their pages in the store. Raises as `pages.copy.copy`."""
+def pages(mms: Sequence[Mm], frozen: FrozenTree, store: PageWriter, written: Callable[[int], None]) -> Iterator[Mm]:
+    """The address spaces with ``runs``, their pages in the store. Raises as `pages.copy.copy`.
+
+    ``written`` is told how much of the store is final.
+    """
     tasks = {task.pid: task for task in frozen.tasks}
     for mm in mms:
         found = scan.scan(mm.pid, mm.vmas)
-        yield mm._replace(runs=_copy(tasks[mm.pid], found, store))
+        yield mm._replace(runs=_copy(tasks[mm.pid], found, store, written))
+        written(store.size)
 
 
-def _copy(task: FrozenTask, found: Scan, store: PageWriter) -> bytes:
+def _copy(task: FrozenTask, found: Scan, store: PageWriter, written: Callable[[int], None]) -> bytes:
     if found.bytes >= copy.WORTH_INSIDE and not _charged_elsewhere(task.pid):
         try:
             with Inside(task) as inside:
-                hands = _Hands(inside, store)
+                hands = _Hands(inside, store, written)
                 if hands.fd >= 0:
                     runs = copy.copy(task.pid, found, store, hands.ask, hands.fd)
                     hands.close()
@@ -65,8 +69,9 @@ def _copy(task: FrozenTask, found: Scan, store: PageWriter) -> bytes:
 class _Hands:
     """A process with the store's descriptor, ``fd``; -1: it may not have it."""
 
-    def __init__(self, inside: Inside, store: PageWriter) -> None:
+    def __init__(self, inside: Inside, store: PageWriter, written: Callable[[int], None]) -> None:
         self._inside = inside
+        self._written = written
         self._thread = inside.task.threads[0]
         inside.enter(self._thread, _PROGRAM)
         track = Track("the process")
@@ -86,11 +91,12 @@ class _Hands:
         return room == (1 << 64) - 1 and compare_files(os.getpid(), store.fd, self._inside.task.pid, self.fd) == 0
 
     def ask(self, calls: Sequence[Call]) -> list[Answer]:
-        """Run calls that write, a bounded amount at a time."""
+        """Run calls of pwrite64, in the order of their offsets, a bounded amount at a time."""
         answers: list[Answer] = []
         for part in _portions(calls):
             track = Track("the process")
             track.calls = part
+            self._written(part[0].args[3])  # type: ignore[arg-type]
             answers += self._inside.ask(self._thread, _guarded(track, self.fd))
         return answers
 

@@ -54,6 +54,7 @@ class ImageWriter:
         self._lock = lock
         self._fds = fds
         self._encoded: tuple[bytes, bytes] | None = None
+        self._early = sums.Early(self.pages_fd)
 
     @classmethod
     def create(cls, path: str) -> ImageWriter:
@@ -75,6 +76,10 @@ class ImageWriter:
             cls(path, partial, lock, {"pages.bin": -1, **fds}).abort()
             raise place.cannot(e, "making an image at", path) from e
         return cls(path, partial, lock, fds)
+
+    def written(self, size: int) -> None:
+        """Say that the first ``size`` bytes of the page store are final: their checksums can be made meanwhile."""
+        self._early.written(size)
 
     def write(
         self, model: Model, resolve: Resolve, xfeatures: int = 0, notes: Mapping[str, str] | None = None
@@ -161,7 +166,7 @@ class ImageWriter:
 
     def _pages(self) -> Part:
         size = os.fstat(self.pages_fd).st_size
-        found = sums.of_file(self.pages_fd, size)
+        found = self._early.of_file(size)
         sums.punch_zeros(self.pages_fd, found)
         return Part("pages.bin", size, found)
 

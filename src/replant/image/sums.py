@@ -16,9 +16,10 @@ from replant.errors import ImageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 BLOCK = 2 << 20
+_WORTH_THREAD = 16 << 20
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # of fallocate(2)
 
 
@@ -37,8 +38,11 @@ def of_bytes(data: bytes) -> tuple[str, ...]:
 
 def of_file(fd: int, size: int) -> tuple[str, ...]:
     """The checksums of each 2 MiB of a file. :raises OSError: it cannot be read, or ends before ``size``."""
-    buffer = memoryview(bytearray(min(BLOCK, size)))
-    return tuple(digest(_filled(fd, buffer[: size - at], at)) for at in range(0, size, BLOCK))
+    return tuple(_from(fd, memoryview(bytearray(min(BLOCK, size))), 0, size))
+
+
+def _from(fd: int, buffer: memoryview, start: int, size: int) -> Iterator[str]:
+    return (digest(_filled(fd, buffer[: size - at], at)) for at in range(start, size, BLOCK))
 
 
 def punch_zeros(fd: int, sums: Sequence[str]) -> None:
@@ -52,6 +56,34 @@ def punch_zeros(fd: int, sums: Sequence[str]) -> None:
                 if e.errno != errno.EOPNOTSUPP:  # a file system without holes
                     raise
                 return
+
+
+class Early:
+    """Checksums of a file that is being written, made in a thread beside that: of what is known to be final."""
+
+    __slots__ = ("_done", "_fd", "_work")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._done: list[str] = []
+        self._work: Background | None = None
+
+    def written(self, size: int) -> None:
+        """The first ``size`` bytes will not change any more. Returns at once; not every word of it leads to work."""
+        if size - len(self._done) * BLOCK >= _WORTH_THREAD and (self._work is None or self._work.ended()):
+            self._work = Background(self._go_on, size)
+
+    def of_file(self, size: int) -> tuple[str, ...]:
+        """As `of_file`, once all is written."""
+        if self._work is not None:
+            self._work.wait()
+        start = len(self._done) * BLOCK
+        buffer = memoryview(bytearray(min(BLOCK, size - start)))
+        return (*self._done, *_from(self._fd, buffer, start, size))
+
+    def _go_on(self, size: int) -> None:
+        start, whole = len(self._done) * BLOCK, size - size % BLOCK
+        self._done += _from(self._fd, memoryview(bytearray(BLOCK)), start, whole)
 
 
 class Background:
@@ -74,6 +106,10 @@ class Background:
             self._error = e
         finally:
             self._done.release()
+
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return not self._done.locked()
 
     def join(self) -> None:
         """Wait for the end."""

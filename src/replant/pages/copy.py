@@ -23,7 +23,6 @@ from replant.abi.libc import address, syscall_raw
 from replant.errors import ReplantError, TaskGone
 from replant.model.invariants import GUARD
 from replant.pages.fill import check_filled, fill_calls
-from replant.pages.store import RW_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ WORTH_INSIDE = 4 << 20
 WORTH_THREADS = 32 << 20
 _THREADS = 4
 _BUFFER = 1 << 20  # at most 256 runs, fewer than the 1024 iovecs (IOV_MAX) that one call takes
+_PIECE = 16 << 20  # a call ends soon after we do
 _BATCH = 512
 # answers after which a run is copied from outside, which finds out what is wrong
 _PASS = (errno.EFAULT, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBADF)
@@ -72,7 +72,7 @@ def _with_guards(rows: array[int], guards: array[int]) -> array[int]:
 
 def _inside(rows: array[int], ask: Ask, fd: int) -> array[int]:
     """Have the process write its pages itself; the rows that it did not write, or not all of."""
-    pieces = array("Q", [n for row in _split(rows, RW_MAX) for n in row])
+    pieces = array("Q", [n for row in _split(rows, _PIECE) for n in row])
     left = array("Q")
     for first in range(0, len(pieces), 3 * _BATCH):
         batch = pieces[first : first + 3 * _BATCH]
