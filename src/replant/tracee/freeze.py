@@ -4,7 +4,8 @@ A task that is stopped creates nothing, so the freeze goes down the tree: the th
 is there, then its children. Processes that end meanwhile hand their children on to an ancestor, so that those who
 have children are looked at once more in the end.
 
-If the freezing process dies, the kernel lets all tasks run on; no option that would kill them is ever set.
+If the freezing process dies, the kernel lets all tasks run on; no option that would kill them is set before they are
+to be killed.
 """
 
 from __future__ import annotations

@@ -64,6 +64,11 @@ def seize(tid: int, options: int = 0) -> None:
     request(abi.SEIZE, tid, 0, options)
 
 
+def set_options(tid: int, options: int) -> None:
+    """Set PTRACE_O_… of a stopped task."""
+    request(abi.SETOPTIONS, tid, 0, options)
+
+
 def interrupt(tid: int) -> None:
     """Stop a seized task, without a signal; the stop is to be waited for."""
     request(abi.INTERRUPT, tid)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from errno import ECHILD
 
 from replant.abi import wait as status_of
 from replant.abi import x86_64
+from replant.abi.call import Call
 from replant.abi.libc import syscall_raw
 from replant.abi.signal import SIGKILL, SIGSTOP
 from replant.errors import Blocker, TaskGone
 
 from . import ptrace, resume, seize, wait
+from .inside import Inside
 from .task import field, read_status
+from .visit import Overslept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,16 +59,53 @@ def stop(tasks: Iterable[FrozenTask]) -> None:
 
 
 def kill(tasks: Sequence[FrozenTask], threads: Sequence[FrozenThread]) -> None:
-    """Kill all, the root last, whose parent then learns of it when nothing of the tree is left."""
-    for task in reversed(tasks):
-        if task.threads:
-            _kill(task.pid)
+    """Kill all, the root last, whose parent then learns of it when nothing of the tree is left, zombies included.
+
+    The dead are reaped by their own parents, who are still there: left to init they could keep their numbers for
+    seconds. First of all everything is tied to our own life, so that if we die meanwhile no half of a tree runs on.
+    """
     for thread in threads:
-        if thread.tid != thread.pid:
-            _await_end(thread.tid)
-    for task in reversed(tasks):
+        _doom(thread)
+    for level in reversed(_levels(tasks)):
+        for task in level:
+            _reap_inside(task)
+        for task in level:
+            _kill(task.pid)
+        for task in level:
+            for thread in task.threads[1:]:
+                _await_end(thread.tid)
+        for task in level:
+            _await_end(task.pid, leave=task is tasks[0] and _is_own_child(task.pid))
+
+
+def _levels(tasks: Sequence[FrozenTask]) -> list[list[FrozenTask]]:
+    """The living processes by their distance from the root; ``tasks`` are parents before children."""
+    depth = {tasks[0].pid: 0}
+    for task in tasks:
+        depth.update(dict.fromkeys(task.children, depth.get(task.pid, 0) + 1))
+    levels: list[list[FrozenTask]] = [[] for _ in range(max(depth.values()) + 1)]
+    for task in tasks:
         if task.threads:
-            _await_end(task.pid, leave=_is_own_child(task.pid))
+            levels[depth.get(task.pid, 0)].append(task)
+    return levels
+
+
+def _doom(thread: FrozenThread) -> None:
+    try:
+        ptrace.set_options(thread.tid, ptrace.O_EXITKILL)
+    except TaskGone:
+        pass  # killed by somebody else
+
+
+def _reap_inside(task: FrozenTask) -> None:
+    """Have a process wait for its children, who are all dead."""
+    call = Call(x86_64.wait4, -1, 0, wait.ALL | status_of.WNOHANG, 0, why="a dead child", ok=(ECHILD,))
+    try:
+        if task.children:
+            with Inside(task) as inside:
+                inside.ask(task.threads[0], [call] * len(task.children))
+    except (Blocker, TaskGone, Overslept):
+        pass  # its children are left to init
 
 
 def _kill(pid: int) -> None:
