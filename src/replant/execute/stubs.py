@@ -146,6 +146,7 @@ class Stubs:
         if bad is not None:
             raise failed(track.calls[bad], track.answers[bad].ret, track.actor)
         self.finished(track)
+        track.calls.clear()  # slots point back at their track: a cycle, and nobody collects while a restore runs
 
     def _ended(self, tid: int, status: int) -> None:
         self.alive.discard(tid)
