@@ -72,23 +72,28 @@ def test_messages_and_the_files_in_them(bpf: Observer) -> None:
 
 
 def test_signals_that_wait(bpf: Observer) -> None:
-    waiting = {signal.SIGRTMIN + 3, signal.SIGUSR1}
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
-    try:
-        for number in waiting:
-            os.kill(ME, number)
-        os.kill(ME, signal.SIGRTMIN + 3)
+    rt = signal.SIGRTMIN + 3
+    ready, say = os.pipe()
+    child = os.fork()  # a process of one thread: a signal that is for the process finds no other to take it
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {rt, signal.SIGUSR1})
+        for number in (rt, signal.SIGUSR1, rt):
+            os.kill(os.getpid(), number)
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
-        queues = bpf.queues([ME])
+        os.write(say, b"1")
+        signal.pause()
+    try:
+        assert os.read(ready, 1) == b"1"
+        queues = bpf.queues([child])
         assert queues
         found = [(s.tid, int.from_bytes(s.info[:4], "little")) for s in queues.pending()]
-        rt = signal.SIGRTMIN + 3
-        assert sorted(found) == [(0, signal.SIGUSR1), (0, rt), (0, rt), (threading.get_native_id(), signal.SIGUSR1)]
-        assert all(int.from_bytes(s.info[16:20], "little") == ME for s in queues.pending())
+        assert sorted(found) == [(0, signal.SIGUSR1), (0, rt), (0, rt), (child, signal.SIGUSR1)]
+        assert all(int.from_bytes(s.info[16:20], "little") == child for s in queues.pending())
     finally:
-        for _ in range(4):
-            signal.sigtimedwait(waiting, 0)
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ready)
+        os.close(say)
 
 
 def test_without_bpf_nobody_tells(plain: Observer) -> None:
