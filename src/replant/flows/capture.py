@@ -9,6 +9,7 @@ import os
 import time
 
 from replant.errors import Blocker, Refused
+from replant.flows import borders
 from replant.flows.asking import Asker, told_of
 from replant.flows.facts import Facts
 from replant.flows.files import Files
@@ -82,6 +83,7 @@ class Capture:
         """
         clock = time.monotonic_ns()
         self._facts.choose([t.pid for t in self._alive])
+        self.blockers.extend(borders.blockers(self._alive, self._stats))
         tables = self.files.add_tables((t.pid, *self._facts.files(t.pid)) for t in self._alive)
         mms = [self._mm(t.pid) for t in self._alive]
         links = {t.pid: self._links(t.pid) for t in self._alive}

@@ -42,6 +42,14 @@ def file_keys(descriptors: Sequence[tuple[int, int]]) -> list[int]:
     return _keys(descriptors, kcmp.FILE)
 
 
+def same(kind: int, tid: int, other: int) -> bool:
+    """Whether two threads share the object that ``kind`` (KCMP_…) stands for; two that have none do.
+
+    :raises OSError: as :func:`task_keys`.
+    """
+    return syscall(x86_64.kcmp, tid, other, kind, 0, 0) == 0
+
+
 def _keys(objects: Sequence[tuple[int, int]], kind: int) -> list[int]:
     def compare(a: int, b: int) -> int:
         (pid, index), (other, other_index) = objects[a], objects[b]

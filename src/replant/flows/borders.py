@@ -1,0 +1,97 @@
+"""What reaches across the borders of a process or of the tree, and would be lost in silence: found, and refused.
+
+Each process is restored with a descriptor table and filesystem attributes of its own, in the namespaces of the
+restorer. So a table shared with another process, a thread with a table of its own, and a process in another namespace
+than ours are blockers, and so is a dead child that has left a core: its wait status cannot be made again without one.
+"""
+
+from __future__ import annotations
+
+import os
+
+from replant.abi import kcmp
+from replant.errors import Blocker
+from replant.observe.sharing import same, task_keys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from replant.observe.procfs import Stat
+    from replant.tracee.task import FrozenTask
+
+_SHARED = (("files_key", kcmp.FILES, "descriptor table"), ("fs_key", kcmp.FS, "current directory, root and umask"))
+_NAMESPACES = ("mnt", "net", "ipc", "uts", "pid", "user", "cgroup", "time", "pid_for_children", "time_for_children")
+_CORE = 0x80  # of a wait status
+
+
+def blockers(alive: Sequence[FrozenTask], stats: Mapping[int, Stat]) -> Iterator[Blocker]:
+    """Everything of the kind in a frozen tree."""
+    yield from _cores(stats)
+    yield from _elsewhere(alive)
+    for task in alive:
+        yield from _odd_threads(task)
+    for name, kind, what in _SHARED:
+        yield from _sharers(alive, name, what)
+        if alive:
+            yield from _outsider(alive[0].pid, stats[alive[0].pid].ppid, kind, what)
+
+
+def _cores(stats: Mapping[int, Stat]) -> Iterator[Blocker]:
+    for pid, s in stats.items():
+        if s.state in "ZX" and s.exit_code & _CORE:
+            yield _blocker(
+                pid, "dead-with-core", f"task {pid} has died leaving a core, which its parent has yet to learn"
+            )
+
+
+def _elsewhere(alive: Sequence[FrozenTask]) -> Iterator[Blocker]:
+    ours = _namespaces("self")
+    for task in alive:
+        theirs = _namespaces(str(task.pid))
+        names = [name for name, ino in theirs.items() if ino != ours.get(name)]
+        if names:
+            yield Blocker(
+                f"task {task.pid} is in namespaces of its own: {', '.join(names)}",
+                code="namespace",
+                pid=task.pid,
+                resource=", ".join(names),
+                hint="dump it from inside its namespaces (nsenter), all processes being in the same ones",
+            )
+
+
+def _namespaces(process: str) -> dict[str, int]:
+    found = {}
+    for name in _NAMESPACES:
+        try:
+            found[name] = os.stat(f"/proc/{process}/ns/{name}").st_ino
+        except FileNotFoundError:  # a kernel without that sort
+            continue
+    return found
+
+
+def _odd_threads(task: FrozenTask) -> Iterator[Blocker]:
+    for thread in task.threads[1:]:
+        for _, kind, what in _SHARED:
+            if not same(kind, task.pid, thread.tid):
+                yield _blocker(thread.tid, "unshared", f"thread {thread.tid} does not share the {what} of its process")
+
+
+def _sharers(alive: Sequence[FrozenTask], name: str, what: str) -> Iterator[Blocker]:
+    first: dict[int, int] = {}
+    for task, key in zip(alive, task_keys(name, [t.pid for t in alive]), strict=True):
+        other = first.setdefault(key, task.pid)
+        if other != task.pid:
+            yield _blocker(task.pid, "shared", f"task {task.pid} shares its {what} with task {other}")
+
+
+def _outsider(root: int, parent: int, kind: int, what: str) -> Iterator[Blocker]:
+    if parent > 1 and same(kind, root, parent):
+        yield _blocker(root, "shared", f"task {root} shares its {what} with task {parent}, which is not in the tree")
+
+
+def _blocker(pid: int, code: str, message: str) -> Blocker:
+    hint = "end it before the dump; sharing of that sort cannot be kept"
+    if code == "dead-with-core":
+        hint = "dump again once its parent has waited for it"
+    return Blocker(message, code=code, pid=pid, resource=f"task {pid}", hint=hint)
