@@ -8,6 +8,10 @@ Names are loaded at first use, so that ``import replant`` and a command's start 
 
 from __future__ import annotations
 
+from replant._load import install as _install
+
+_install()
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from replant._version import __version__
