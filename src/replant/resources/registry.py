@@ -29,6 +29,11 @@ _FAMILIES = {
     29: "can", 31: "bluetooth",
 }  # fmt: skip
 _INET_TYPES = {1: "tcp", 2: "udp", 3: "raw"}
+_MPTCP = 262
+#: Files of the kernel's own mounts, which have no name that could be opened, by the beginning of their link.
+_NAMELESS = {
+    "/memfd:": "memfd", "/SYSV": "sysv_shm", "/anon_hugepage": "hugetlb", "/secretmem": "secretmem", "/[aio]": "aio",
+}  # fmt: skip
 
 _files: dict[str, FileKind | None] = {}
 _maps: dict[str, MapKind] = {}
@@ -52,39 +57,39 @@ def file_name(f: FileFacts) -> str:
         return _socket_name(f)
     if link.startswith("anon_inode:"):
         return link[11:].strip("[]").replace("-", "_")
-    return _BY_FORMAT.get(form, "unknown")
+    return _BY_FORMAT.get(form) or _nameless(link) or "unknown"
 
 
 def _regular_name(f: FileFacts) -> str:
     link = f.link
     if link.startswith("anon_inode:"):
         return link[11:].strip("[]").replace("-", "_")
-    if link.startswith("/memfd:"):
-        return "memfd"
     if link == "/dev/zero (deleted)":
         return "shm"
-    if link.startswith("/SYSV"):
-        return "sysv_shm"
-    if link.startswith("/anon_hugepage"):
-        return "hugetlb"
+    if link.endswith(" (deleted)") and (name := _nameless(link)):
+        return name
     if ":[" in link and link.endswith("]") and not link.startswith("/"):
         return link.partition(":")[0]
     return "regular" if f.nlink else "unlinked"
 
 
-def _socket_name(f: FileFacts) -> str:
-    import socket  # only where a socket has been seen
+def _nameless(link: str) -> str:
+    return next((name for beginning, name in _NAMELESS.items() if link.startswith(beginning)), "")
 
+
+def _socket_name(f: FileFacts) -> str:
+    from replant.abi import socket  # only where a socket has been seen
+
+    if f.fd < 0:
+        return "socket"  # its ring of buffers is mapped, and by a mapping a socket cannot be asked anything
     fd = f.grab()
-    with socket.socket(fileno=os.dup(fd)) as s:
-        domain = s.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
-        name = _FAMILIES.get(domain, f"socket_{domain}")
-        if name != "inet":
-            return name
-        protocol = s.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
-        if protocol == 262:
-            return "mptcp"
-        return _INET_TYPES.get(s.type & 0xF, "inet")
+    domain = socket.number(fd, socket.SOL_SOCKET, socket.SO_DOMAIN)
+    name = _FAMILIES.get(domain, f"socket_{domain}")
+    if name != "inet":
+        return name
+    if socket.number(fd, socket.SOL_SOCKET, socket.SO_PROTOCOL) == _MPTCP:
+        return "mptcp"
+    return _INET_TYPES.get(socket.number(fd, socket.SOL_SOCKET, socket.SO_TYPE), "inet")
 
 
 def preload(links: Iterable[str]) -> None:
