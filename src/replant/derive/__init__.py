@@ -29,9 +29,8 @@ __all__ = ["Derivation", "Outside", "explain", "process_tree", "render_text", "s
 
 def __getattr__(name: str) -> object:
     """Import what is asked for, when it is asked for: start-up is part of restore's speed."""
-    from importlib import import_module
-
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    value: object = getattr(__import__(f"{__name__}.{home}", fromlist=[name]), name)
+    return value
