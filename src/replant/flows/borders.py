@@ -8,6 +8,7 @@ than ours are blockers, and so is a dead child that has left a core: its wait st
 from __future__ import annotations
 
 import os
+import time
 
 from replant.abi import kcmp
 from replant.errors import Blocker
@@ -29,6 +30,7 @@ def blockers(alive: Sequence[FrozenTask], stats: Mapping[int, Stat]) -> Iterator
     """Everything of the kind in a frozen tree."""
     yield from _cores(stats)
     yield from _elsewhere(alive)
+    yield from _undoers(alive, stats)
     for task in alive:
         yield from _odd_threads(task)
     for name, kind, what in _SHARED:
@@ -46,28 +48,67 @@ def _cores(stats: Mapping[int, Stat]) -> Iterator[Blocker]:
 
 
 def _elsewhere(alive: Sequence[FrozenTask]) -> Iterator[Blocker]:
-    ours = _namespaces("self")
+    ours = _namespaces(os.getpid(), os.getpid())
     for task in alive:
-        theirs = _namespaces(str(task.pid))
-        names = [name for name, ino in theirs.items() if ino != ours.get(name)]
-        if names:
-            yield Blocker(
-                f"task {task.pid} is in namespaces of its own: {', '.join(names)}",
-                code="namespace",
-                pid=task.pid,
-                resource=", ".join(names),
-                hint="dump it from inside its namespaces (nsenter), all processes being in the same ones",
-            )
+        for thread in task.threads:
+            theirs = _namespaces(task.pid, thread.tid)
+            if theirs != ours:
+                yield _foreign(thread.tid, [name for name, ino in ours.items() if theirs.get(name) != ino])
 
 
-def _namespaces(process: str) -> dict[str, int]:
+def _foreign(tid: int, names: Sequence[str]) -> Blocker:
+    return Blocker(
+        f"task {tid} is in namespaces of its own: {', '.join(names)}",
+        code="namespace",
+        pid=tid,
+        resource=", ".join(names),
+        hint="dump it from inside its namespaces (nsenter), all processes being in the same ones",
+    )
+
+
+def _namespaces(pid: int, tid: int) -> dict[str, int]:
+    """Their inode numbers. One for children that is still without a first process is not there (namespaces(7))."""
     found = {}
-    for name in _NAMESPACES:
-        try:
-            found[name] = os.stat(f"/proc/{process}/ns/{name}").st_ino
-        except FileNotFoundError:  # a kernel without that sort
-            continue
+    folder = os.open(f"/proc/{pid}/task/{tid}/ns", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in _NAMESPACES:
+            try:
+                found[name] = os.stat(name, dir_fd=folder).st_ino
+            except FileNotFoundError:
+                continue
+    finally:
+        os.close(folder)
     return found
+
+
+def _undoers(alive: Sequence[FrozenTask], stats: Mapping[int, Stat]) -> Iterator[Blocker]:
+    """Processes that may have changed semaphores with SEM_UNDO, semop(2): the kernel is to take that back at their end.
+
+    A list of such changes is no sign of one, as every process that ever had two threads has a list. But without a set
+    of semaphores that was used since the process began there is none in it.
+    """
+    used = _semaphores_used()
+    if used:
+        boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        for task in alive:
+            began = boot + stats[task.pid].starttime / os.sysconf("SC_CLK_TCK")
+            if used >= began - 1 and not all(same(kcmp.SYSVSEM, t.tid, os.getpid()) for t in task.threads):
+                yield Blocker(
+                    f"process {task.pid} may have changes of semaphores to undo at its end (SEM_UNDO)",
+                    code="semaphore-undo",
+                    pid=task.pid,
+                    resource="SEM_UNDO",
+                    hint="dump it once the semaphores of semop(2) that it uses are gone: see ipcs -s, ipcrm -s",
+                )
+
+
+def _semaphores_used() -> int:
+    """When a semaphore of this IPC namespace was used last, in seconds since the epoch; 0: there is none."""
+    try:
+        with open("/proc/sysvipc/sem", encoding="ascii") as file:
+            return max((int(line.split()[8]) for line in file.readlines()[1:]), default=0)
+    except FileNotFoundError:  # a kernel without them
+        return 0
 
 
 def _odd_threads(task: FrozenTask) -> Iterator[Blocker]:
