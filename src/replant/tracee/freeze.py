@@ -140,11 +140,14 @@ class FrozenTree:
         """Those of the threads that could be stopped; blockers are collected."""
         seized, stopped = [], []
         for thread in threads:
+            self._held.append(thread)  # beforehand: whatever comes in between, it will be let go of
             try:
                 if seize(thread):
-                    self._held.append(thread)
                     seized.append(thread)
+                else:
+                    self._held.remove(thread)
             except Blocker as blocker:
+                self._held.remove(thread)
                 self._blockers.append(blocker)
         for thread in seized:
             try:
