@@ -45,16 +45,16 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 class ImageWriter:
     """An image that is being written. Unless committed it leaves nothing behind."""
 
-    def __init__(self, path: str, partial: str, lock: int, fds: dict[str, int]) -> None:
+    def __init__(self, path: str, partial: str, lock: int) -> None:
         self.path = path
         self.journal_path = f"{partial}/journal"
-        self.pages_fd = fds["pages.bin"]
+        self.pages_fd = -1
         self.bytes_written = 0
         self._partial = partial
         self._lock = lock
-        self._fds = fds
+        self._fds: dict[str, int] = {}
         self._encoded: tuple[bytes, bytes] | None = None
-        self._early = sums.Early(self.pages_fd)
+        self._early: sums.Early
 
     @classmethod
     def create(cls, path: str) -> ImageWriter:
@@ -68,14 +68,19 @@ class ImageWriter:
             partial, lock = place.claim_partial(path)
         except OSError as e:
             raise place.cannot(e, "making an image at", path) from e
-        fds: dict[str, int] = {}
+        made = cls(path, partial, lock)
         try:
-            for name in ("pages.bin", "model.json", "blobs.bin"):
-                fds[name] = os.open(f"{partial}/{name}", _NEW, 0o600)
-        except OSError as e:
-            cls(path, partial, lock, {"pages.bin": -1, **fds}).abort()
-            raise place.cannot(e, "making an image at", path) from e
-        return cls(path, partial, lock, fds)
+            made._open()
+        except BaseException as e:
+            made.abort()
+            raise place.cannot(e, "making an image at", path) from e if isinstance(e, OSError) else e
+        return made
+
+    def _open(self) -> None:
+        for name in ("pages.bin", "model.json", "blobs.bin"):
+            self._fds[name] = os.open(f"{self._partial}/{name}", _NEW, 0o600)
+        self.pages_fd = self._fds["pages.bin"]
+        self._early = sums.Early(self.pages_fd)
 
     def written(self, size: int) -> None:
         """Say that the first ``size`` bytes of the page store are final: their checksums can be made meanwhile."""

@@ -194,6 +194,7 @@ class Lane:
             value = crc32(os.pread(self._fd, end, last * BLOCK), value)
             self.put(SEAL, 0, SEAL_ARGS.pack(len(self._numbers), end, value))
         self.pos = None
+        self.buf, self._blocks = _NOTHING, []  # each mapping holds a descriptor of the file
 
     def adopt(self, block: tuple[mmap, int], key: int) -> None:
         """Begin with a block whose header stands already."""
