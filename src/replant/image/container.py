@@ -71,9 +71,12 @@ class ImageWriter:
         made = cls(path, partial, lock)
         try:
             made._open()
-        except BaseException as e:
+        except OSError as e:
             made.abort()
-            raise place.cannot(e, "making an image at", path) from e if isinstance(e, OSError) else e
+            raise place.cannot(e, "making an image at", path) from e
+        except BaseException:
+            made.abort()
+            raise
         return made
 
     def _open(self) -> None:

@@ -44,6 +44,7 @@ def run(threads: Sequence[FrozenThread]) -> None:
 def _detach_later(thread: FrozenThread) -> None:
     """Detach a task that has not stopped yet; whoever does not is detached by the kernel when this process ends."""
     try:
+        ptrace.interrupt(thread.tid)  # it may have been seized and not yet interrupted
         if seize.stop(thread):
             ptrace.detach(thread.tid)
     except (Blocker, TaskGone, seize.Changed):
