@@ -243,14 +243,18 @@ class Inside:
         """Make another thread the owner of the arena, and send the former owner home."""
         owner = Visitor(thread, self._code)
         side = _SIDES[self._side.number % 2]
-        if self._armed[1]:
-            former.send(self._side.drop)
-        self._memory.write(self._code + side.table, self._way_home(thread))
-        self._write(questions, self._arena, owner, side)
-        owner.send(side.enter, self._arena)
-        self._memory.write(self._code + blob.OWNER, bytes((side.number,)))
-        self._side, self._owner = side, owner
-        former.go_home()
+        try:
+            if self._armed[1]:
+                former.send(self._side.drop)
+            self._memory.write(self._code + side.table, self._way_home(thread))
+            self._write(questions, self._arena, owner, side)
+            owner.send(side.enter, self._arena)
+            self._memory.write(self._code + blob.OWNER, bytes((side.number,)))
+            self._side, self._owner = side, owner
+            former.go_home()
+        except BaseException:  # both may be inside, and only the owner is taken home by `close`
+            (former if self._owner is owner else owner).go_home()
+            raise
         return owner
 
     def _collect(self) -> list[Answer]:
