@@ -156,7 +156,7 @@ class Capture:
         if refused:
             self._refuse(pid, m, refused)
             return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "anon", -1)
-        if m.inode:
+        if m.inode or m.path[:1] == "/":  # the first segment of System V has the inode number 0
             file = self.files.add_mapping(pid, m, m.shared and writable)
             return Vma(m.start, m.end, m.prot, m.shared, chosen, m.offset, "file", file)
         return Vma(m.start, m.end, m.prot, m.shared, chosen, 0, "anon", -1)

@@ -71,6 +71,7 @@ def _was_ours(thread: FrozenThread, again: bool) -> bool:
         f"task {thread.tid} may not be traced",
         code="no-permission",
         pid=thread.pid,
+        resource=f"task {thread.tid}",
         hint="run as root (CAP_SYS_PTRACE), and see kernel.yama.ptrace_scope",
     )
 
@@ -150,6 +151,7 @@ def _look(thread: FrozenThread, impatient: bool) -> None:
             f"task {thread.tid} does not stop: it is in state {state.decode()}",
             code="does-not-stop",
             pid=thread.pid,
+            resource=f"task {thread.tid}",
             hint="it sleeps in the kernel (a disk, a vfork whose child still runs); try again once that is over",
         )
 

@@ -55,6 +55,7 @@ def base(pid: int, memory: Memory) -> int:
         f"process {pid} has no 64-bit vDSO",
         code="no-vdso",
         pid=pid,
+        resource=f"process {pid}",
         hint="32-bit programs, and those that unmap their vDSO, cannot be dumped",
     )
 
