@@ -45,13 +45,12 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 class ImageWriter:
     """An image that is being written. Unless committed it leaves nothing behind."""
 
-    def __init__(self, path: str, partial: str, lock: int) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
-        self.journal_path = f"{partial}/journal"
         self.pages_fd = -1
         self.bytes_written = 0
-        self._partial = partial
-        self._lock = lock
+        self._partial = ""
+        self._lock = -1
         self._fds: dict[str, int] = {}
         self._encoded: tuple[bytes, bytes] | None = None
         self._early: sums.Early
@@ -64,11 +63,7 @@ class ImageWriter:
         """
         path = os.path.realpath(path)
         place.refuse_foreign(path)
-        try:
-            partial, lock = place.claim_partial(path)
-        except OSError as e:
-            raise place.cannot(e, "making an image at", path) from e
-        made = cls(path, partial, lock)
+        made = cls(path)
         try:
             made._open()
         except OSError as e:
@@ -80,10 +75,16 @@ class ImageWriter:
         return made
 
     def _open(self) -> None:
+        self._partial, self._lock = place.claim_partial(self.path)
         for name in ("pages.bin", "model.json", "blobs.bin"):
             self._fds[name] = os.open(f"{self._partial}/{name}", _NEW, 0o600)
         self.pages_fd = self._fds["pages.bin"]
         self._early = sums.Early(self.pages_fd)
+
+    @property
+    def journal_path(self) -> str:
+        """Where the journal of the dump belongs."""
+        return f"{self._partial}/journal"
 
     def written(self, size: int) -> None:
         """Say that the first ``size`` bytes of the page store are final: their checksums can be made meanwhile."""
