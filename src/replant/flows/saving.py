@@ -58,9 +58,10 @@ def _copy(task: FrozenTask, found: Scan, store: PageWriter, written: Callable[[i
             with Inside(task) as inside:
                 hands = _Hands(inside, store, written)
                 if hands.fd >= 0:
-                    runs = copy.copy(task.pid, found, store, hands.ask, hands.fd)
-                    hands.close()
-                    return runs
+                    try:
+                        return copy.copy(task.pid, found, store, hands.ask, hands.fd)
+                    finally:
+                        hands.close()
         except Blocker:
             pass  # nothing can be run in it
     return copy.copy(task.pid, found, store)
@@ -80,11 +81,15 @@ class _Hands:
         us = track.call(x86_64.pidfd_open, os.getpid(), 0, why="the store", ok=_CANNOT)
         fd = track.call(x86_64.pidfd_getfd, us, store.fd, 0, why="the store", ok=_CANNOT)
         track.call(x86_64.close, us, ok=_CANNOT)
-        answers = inside.ask(self._thread, _guarded(track, fd))
-        self.fd = answers[2].ret
-        if self.fd >= 0 and not self._is_store(store, answers[0].outs[0]):
-            self.close()
-            self.fd = -1
+        try:
+            answers = inside.ask(self._thread, _guarded(track, fd))
+            self.fd = answers[2].ret
+            if self.fd >= 0 and not self._is_store(store, answers[0].outs[0]):
+                self.close()
+                self.fd = -1
+        except BaseException:
+            self._search_and_close(store)
+            raise
 
     def _is_store(self, store: PageWriter, limits: bytes) -> bool:
         room = int.from_bytes(limits[:8], "little")
@@ -99,6 +104,14 @@ class _Hands:
             self._written(part[0].args[3])  # type: ignore[arg-type]
             answers += self._inside.ask(self._thread, _guarded(track, self.fd))
         return answers
+
+    def _search_and_close(self, store: PageWriter) -> None:
+        """Close whatever descriptor of the store the process has got."""
+        wanted, folder = os.fstat(store.fd), f"/proc/{self._inside.task.pid}/fd"
+        for name in os.listdir(folder):
+            if os.path.samestat(os.stat(f"{folder}/{name}"), wanted):
+                self.fd = int(name)
+                self.close()
 
     def close(self) -> None:
         """Close the descriptor in the process."""
