@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from stat import S_IMODE, S_ISDIR
 
-from replant.abi import fcntl, x86_64
+from replant.abi import fcntl, libc, x86_64
 from replant.model.frozen import Frozen
 from replant.resources.shared import locks
 from replant.resources.shared.opening import named, open_path
-from replant.resources.shared.refusal import hinder
+from replant.resources.shared.refusal import hinder, refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Where it is, or was. :raises Blocker: the name stands for something else now, or a lock is held."""
+    """Where it is, or was. :raises Blocker: its name is another's now, a lock is held, or F_NOTIFY is in use."""
+    if _has_notice(f):
+        raise refuse(f, "a signal tells of changes in it (F_NOTIFY)", "let the program close it", "directory-notice")
     held = locks.read(f, dump)
     removed = f.link.endswith(_DELETED) and not os.path.exists(f.link)
     path = f.link.removesuffix(_DELETED) if removed else named(f)
@@ -54,6 +56,14 @@ def read(f: FileFacts, dump: DumpSide) -> State:
         return State(path, f.dev, f.ino, f.mode, 0, 0, removed=False, locks=held)
     found = os.fstat(f.grab())
     return State(path, f.dev, f.ino, f.mode, found.st_uid, found.st_gid, removed=True, locks=held)
+
+
+def _has_notice(f: FileFacts) -> bool:
+    """F_NOTIFY of fcntl(2) is shown nowhere, but makes the caller the owner of the directory's signals."""
+    owner = bytearray(8)  # struct f_owner_ex
+    if f.fd >= 0:
+        libc.syscall(x86_64.fcntl, f.grab(), fcntl.F_GETOWN_EX, owner)
+    return any(owner)
 
 
 def group(file: File) -> object:
