@@ -125,6 +125,8 @@ def _taken(number: int, until: float) -> bool:
         except TaskGone:
             if not _is_group(number):
                 return False
+            if _has_living_member(number):
+                return True
         if time.monotonic() > until:
             return True
         time.sleep(0.001)
@@ -136,6 +138,19 @@ def _is_group(number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _has_living_member(group: int) -> bool:
+    """Whether a process of that group or session is no zombie, so that there is nothing to wait for."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = procfs.stat(int(name))
+            except TaskGone:
+                continue
+            if group in (stat.pgrp, stat.session) and stat.state not in "ZX":
+                return True
+    return False
 
 
 def _check(model: Model) -> None:
