@@ -15,6 +15,7 @@ class ReplantError(Exception):
     """
 
     exit_code = 1
+    recorded = False  # whether the process that raised it has it in the journal
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ COMMAND = Command(
         Option("-o --output", "the directory to make; an image of that name is replaced", value="IMAGE"),
         Option("-k --kill", "end the tree once the image is complete"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
+        Option("--journal", "keep the journal there too, whatever becomes of the image", value="FILE"),
         *policy_options("dump"),
     ],
     "The tree goes on running unless --kill or --stop is given. The image appears whole or not at all, and whatever\n"
@@ -36,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
 
     from replant.flows.dump import dump
 
-    report = dump(pid, image, kill=words.flag("kill"), stop=words.flag("stop"), policy=words.policy())
+    kill, stop, journal = words.flag("kill"), words.flag("stop"), words.text("journal")
+    report = dump(pid, image, kill=kill, stop=stop, journal=journal, policy=words.policy())
     if words.flag("json"):
         from replant.cli.output import document
 

@@ -19,6 +19,7 @@ COMMAND = Command(
         Option("-d --detach", "return once all tasks run; the tree then belongs to init or the nearest subreaper"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
         Option("--pidfile", "write the root's process id there", value="FILE"),
+        Option("--journal", "keep the journal there, not only of a restore that fails", value="FILE"),
         *policy_options("restore"),
     ],
     "Without --detach the command stays: it passes signals on to the root and exits with the root's status, 128 plus\n"
@@ -45,8 +46,14 @@ def main(argv: Sequence[str]) -> int:
 def _restore(words: Words, *, detach: bool) -> RestoreReport:
     from replant.flows.restore import restore
 
-    stop, pidfile = words.flag("stop"), words.text("pidfile") or None
-    return restore(words.argument("IMAGE"), detach=detach, stop=stop, pidfile=pidfile, policy=words.policy())
+    return restore(
+        words.argument("IMAGE"),
+        detach=detach,
+        stop=words.flag("stop"),
+        pidfile=words.text("pidfile") or None,
+        journal=words.text("journal"),
+        policy=words.policy(),
+    )
 
 
 def _tell(report: RestoreReport, words: Words) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 
 from replant.abi import x86_64
+from replant.journal import DEBUG, current, site
 from replant.tracee import ptrace, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_INJECTED = site("inject", "task %p: %n = %d", level=DEBUG)
 
 
 def inject(tid: int, instruction: int, nr: int, *args: int, ok: Sequence[int] = ()) -> int:
@@ -24,6 +27,7 @@ def inject(tid: int, instruction: int, nr: int, *args: int, ok: Sequence[int] = 
         ptrace.cont_syscall(tid)
         wait.until_stopped(tid)
     result = ptrace.result(ptrace.getregs(tid))
+    _INJECTED(current(), tid, nr, result)
     if result < 0 and -result not in ok:
         raise OSError(-result, f"{x86_64.name(nr)} in {tid}: {os.strerror(-result)}")
     return result

@@ -13,6 +13,7 @@ from replant.abi import x86_64
 from replant.abi.libc import syscall
 from replant.errors import Bug
 from replant.execute.inject import inject
+from replant.journal import DEBUG, current, site
 from replant.tracee import ptrace, wait
 
 TYPE_CHECKING = False
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from replant.execute.arena import Arena
     from replant.model.tree import Task
 
+_LANDED = site("land", "task %p has its registers", level=DEBUG)
+_RELEASED = site("release", "task %p runs", level=DEBUG)
 _SIGSTOP, _SIGCHLD = 19, 17
 _P_PID, _TAKE = 1, 0x3  # WSTOPPED, WNOHANG
 
@@ -99,6 +102,7 @@ def _set(r: Registers) -> None:
     struct.pack_into("<q", regs, ptrace.ORIG_RAX, -1)  # not in a system call: nothing for the kernel to restart
     ptrace.setregs(r.tid, regs)
     ptrace.setsigmask(r.tid, r.sigmask)
+    _LANDED(current(), r.tid)
 
 
 def release(tasks: Sequence[Task], halt: bool) -> None:
@@ -110,3 +114,4 @@ def release(tasks: Sequence[Task], halt: bool) -> None:
     for task in reversed(tasks):
         for tid in reversed(task.threads):
             ptrace.detach(tid)
+            _RELEASED(current(), tid)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from struct import Struct
+from time import monotonic_ns
 
 from replant.abi import libc, x86_64
 from replant.abi.call import Answer, Out, Slot
 from replant.errors import ReplantError
 from replant.execute import standin
+from replant.journal import current
+from replant.tracee.batch import RECORD
+from replant.tracee.blob import ERROR_OK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from replant.abi.call import Call, Track
+
+
+_PACK = Struct("<II6Qq").pack_into
+_U64 = (1 << 64) - 1
 
 
 class Restorer:
@@ -25,13 +34,20 @@ class Restorer:
 
         :raises ReplantError: the first one that fails, with its reason.
         """
-        for call in track.calls[len(track.answers) :]:
-            answer = standin.run(call, _one) if isinstance(call, standin.StandIn) else _one(call)
-            track.answers.append(answer)
-            if answer.ret < 0 and -answer.ret not in call.ok:
-                raise failed(call, answer.ret, track.actor)
-            if call.undo is not None:
-                self._undo.append((call.undo, track))
+        first, since = len(track.answers), monotonic_ns()
+        try:
+            for call in track.calls[first:]:
+                self._run(call, track)
+        finally:
+            _record(track, first, monotonic_ns() - since)
+
+    def _run(self, call: Call, track: Track) -> None:
+        answer = standin.run(call, _one) if isinstance(call, standin.StandIn) else _one(call)
+        track.answers.append(answer)
+        if answer.ret < 0 and -answer.ret not in call.ok:
+            raise failed(call, answer.ret, track.actor)
+        if call.undo is not None:
+            self._undo.append((call.undo, track))
 
     def undo(self) -> None:
         """Take everything back, last first; what cannot be taken back is passed over."""
@@ -51,6 +67,20 @@ def _one(call: Call) -> Answer:
         else:
             args.append(arg)
     return Answer(libc.syscall_raw(call.nr, *args), [bytes(o) for o in outs])
+
+
+def _record(track: Track, first: int, ns: int) -> None:
+    """Put the calls that have been made into the journal; addresses mean nothing to a reader and are 0."""
+    answers = track.answers[first:]
+    if not answers:
+        return
+    records = bytearray(RECORD * len(answers))
+    calls = track.calls[first : first + len(answers)]
+    for at, call, answer in zip(range(0, len(records), RECORD), calls, answers, strict=True):
+        values = [a.track.answers[a.index].ret if isinstance(a, Slot) else a for a in call.args]
+        numbers = [v & _U64 if isinstance(v, int) else 0 for v in values]
+        _PACK(records, at, call.nr, ERROR_OK if call.ok else 0, *numbers, *[0] * (6 - len(numbers)), answer.ret)
+    current().batch(os.getpid(), os.getpid(), records, base=first, ns=ns, reason=calls[-1].why)
 
 
 def failed(call: Call, ret: int, actor: str) -> ReplantError:

@@ -7,9 +7,11 @@ TRAP that ends its batch, and its results are read out of the arena.
 from __future__ import annotations
 
 import os
+from time import monotonic_ns
 
 from replant.errors import ReplantError
 from replant.execute.local import failed
+from replant.journal import DEBUG, current, site
 from replant.tracee import batch, blob, ptrace
 
 TYPE_CHECKING = False
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from replant.execute.arena import Arena
     from replant.tracee.batch import Encoded
 
+_BORN = site("birth", "task %p is there", level=DEBUG)
 _WALL = 0x40000000
 _EVERY = (1 << 64) - 1
 # ignored by default, so that nothing happens if one is left; then those of real time, which few programs use
@@ -41,7 +44,8 @@ class Stubs:
         self._arena = arena
         self._trap = trap
         self._code = arena.place(blob.CODE)
-        self._running: dict[int, tuple[Track, Encoded, int]] = {}
+        self._running: dict[int, tuple[Track, Encoded, int, int]] = {}
+        self._done: dict[int, int] = {}  # calls of former tracks
         self._expected: set[int] = set()
         self._ending: set[int] = set()
         self.alive: set[int] = set()
@@ -68,7 +72,7 @@ class Stubs:
         end = base + batch.RECORD * (len(track.calls) + 1)
         encoded = batch.encode(track.calls, base, end, track, trap=self._trap)
         self._arena.fill(at, encoded.records, encoded.data)
-        self._running[tid] = (track, encoded, at)
+        self._running[tid] = (track, encoded, at, monotonic_ns())
         ptrace.launch(tid, self._code + blob.RUN, base)
 
     def follow(self, tid: int, track: Track) -> None:
@@ -135,22 +139,34 @@ class Stubs:
         elif tid in self._expected:
             self._expected.discard(tid)
             self.alive.add(tid)
+            _BORN(current(), tid)
             self.born(tid)
 
     def _finish(self, tid: int) -> None:
-        track, encoded, at = self._running.pop(tid)
+        track, encoded, at, since = self._running.pop(tid)
         data = at + len(encoded.records)
         view = self._arena.view
         track.answers = encoded.decode(view[at:data], view[data : data + len(encoded.data)])
         bad = encoded.failure(view[at:data])
+        self._record(tid, track, at, since, bad or 0)
         if bad is not None:
             raise failed(track.calls[bad], track.answers[bad].ret, track.actor)
         self.finished(track)
         track.calls.clear()  # slots point back at their track: a cycle, and nobody collects while a restore runs
 
+    def _record(self, tid: int, track: Track, at: int, since: int, named: int) -> None:
+        """Put what a stub has run into the journal, with the reason of one of the calls."""
+        count, base = len(track.calls), self._done.get(tid, 0)
+        records = self._arena.view[at : at + batch.RECORD * count]
+        reason = track.calls[named].why if count else ""
+        current().batch(tid, tid, records, base=base, ns=monotonic_ns() - since, reason=reason)
+        self._done[tid] = base + count
+
     def _ended(self, tid: int, status: int) -> None:
         self.alive.discard(tid)
-        self._running.pop(tid, None)
+        if running := self._running.pop(tid, None):
+            track, _, at, since = running
+            self._record(tid, track, at, since, len(track.calls) - 1)
         if tid not in self._ending:
             raise self._died(tid, f"ended with status {status:#x}")
         self._ending.discard(tid)

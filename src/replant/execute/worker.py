@@ -13,6 +13,7 @@ import os
 
 from replant.abi import libc, x86_64
 from replant.errors import Blocker, Bug, Refused, ReplantError
+from replant.journal import current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def run(work: Work, meanwhile: Callable[[], None], avoid: Container[int] = ()) -
         raise ReplantError("the restore was killed; nothing of it is left", code="killed", hint="run it again")
     answer: Answer = marshal.loads(data)
     if "error" in answer:
-        raise _error(answer)
+        error = _error(answer)
+        error.recorded = True
+        raise error
     return answer
 
 
@@ -86,6 +89,7 @@ def _child(answer_in: int, agreeing: int, work: Work) -> None:
 
     try:
         _tell(answer_in, _answer(work, commit))
+        current().close()
     finally:
         os._exit(0)
 
@@ -94,10 +98,12 @@ def _answer(work: Work, commit: Callable[[], None]) -> Answer:
     try:
         return work(commit)
     except ReplantError as e:
+        current().failure(e)
         return {**e.as_dict(), "exit_code": e.exit_code}
-    except BaseException:
+    except BaseException as e:
         import traceback
 
+        current().failure(e)
         return {"error": traceback.format_exc(), "code": "bug", "exit_code": Bug.exit_code}
 
 

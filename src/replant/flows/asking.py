@@ -86,7 +86,7 @@ class _Sheet:
             calls += kind.ASKS
             self.rows.append((name, kind, first, len(calls)))
         self.more = [(name, kind.ask) for name, kind in kinds.items() if hasattr(kind, "ask")]
-        self.questions = Questions(calls)
+        self.questions = Questions(calls, why="what only a thread itself can tell")
 
 
 def _further(sheet: _Sheet, view: ThreadView, inside: Inside, blockers: list[Blocker]) -> dict[str, list[Answer]]:

@@ -15,6 +15,7 @@ from replant.flows.facts import Facts
 from replant.flows.files import Files
 from replant.flows.threads import ThreadView
 from replant.flows.tree import derive_tree
+from replant.journal import current
 from replant.model.tree import Attribute, Mm, Model, Task, Vma
 from replant.observe import procfs
 from replant.pages.store import PageReader, PageWriter
@@ -81,16 +82,19 @@ class Capture:
 
         :raises Refused: something cannot be kept; all of it is listed.
         """
-        clock = time.monotonic_ns()
-        self._facts.choose([t.pid for t in self._alive])
-        self.blockers.extend(borders.blockers(self._alive, self._stats))
-        tables = self.files.add_tables((t.pid, *self._facts.files(t.pid)) for t in self._alive)
-        mms = [self._mm(t.pid) for t in self._alive]
-        links = {t.pid: self._links(t.pid) for t in self._alive}
-        insides = remote.each(self._alive, self._asker.first)
-        attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
-        tasks = tuple(self._task(t, links.get(t.pid, {})) for t in self.frozen.tasks)
-        files = self.files.read(self, self.blockers)
+        clock, phase = time.monotonic_ns(), current().phase
+        with phase("observe"):
+            self._facts.choose([t.pid for t in self._alive])
+            self.blockers.extend(borders.blockers(self._alive, self._stats))
+            tables = self.files.add_tables((t.pid, *self._facts.files(t.pid)) for t in self._alive)
+            mms = [self._mm(t.pid) for t in self._alive]
+            links = {t.pid: self._links(t.pid) for t in self._alive}
+        with phase("ask"):
+            insides = remote.each(self._alive, self._asker.first)
+            attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
+            tasks = tuple(self._task(t, links.get(t.pid, {})) for t in self.frozen.tasks)
+        with phase("files"):
+            files = self.files.read(self, self.blockers)
         model = Model(self.frozen.root, clock, tasks, tuple(mms), tuple(tables), files, tuple(attributes))
         try:
             derive_tree(model)

@@ -15,7 +15,9 @@ from replant.flows import saving
 from replant.flows.asking import Asker
 from replant.flows.capture import Capture
 from replant.flows.facts import Facts
+from replant.flows.recording import Recording
 from replant.image.container import ImageWriter
+from replant.journal import current
 from replant.model.frozen import Frozen
 from replant.pages.store import PageWriter
 from replant.policy import DEFAULT
@@ -47,27 +49,32 @@ class DumpReport(Frozen):
     total_ms: float
 
 
-def dump(pid: int, image: str, *, kill: bool = False, stop: bool = False, policy: Policy = DEFAULT) -> DumpReport:
+def dump(
+    pid: int, image: str, *, kill: bool = False, stop: bool = False, journal: str = "", policy: Policy = DEFAULT
+) -> DumpReport:
     """Save the tree whose root is ``pid`` as ``image``; it runs on, or is killed, or is left stopped.
+
+    The image has the journal in it; ``journal`` names a file that shall have it too, whatever becomes of the image.
 
     :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
     :raises ReplantError: the dump failed; the tree runs on.
     """
     began = time.perf_counter_ns()
     how = "kill" if kill else "stop" if stop else "run"
-    asker, facts = Asker(), Facts(pid)
-    registry.preload(_links(pid))  # modules are loaded before the tree is stopped
     gc.disable()
     try:
-        with ImageWriter.create(image) as out:
+        with ImageWriter.create(image) as out, Recording("dump", out.journal_path, journal) as trace:
+            with trace.journal.phase("prepare"):
+                asker, facts = Asker(), Facts(pid)
+                registry.preload(_links(pid))  # modules are loaded before the tree is stopped
             with freeze(pid) as frozen:
                 store = PageWriter(out.pages_fd)
                 model = _save(frozen, Capture(frozen, store, policy, asker, facts), store, out)
                 if how == "kill":  # it dies only when the image is there
-                    _finish(out, model)
+                    _finish(out, model, trace)
                 frozen.release(how)
             if how != "kill":
-                _finish(out, model)
+                _finish(out, model, trace)
             return _report(out, model, frozen, store, began)
     finally:
         gc.enable()
@@ -83,8 +90,10 @@ def _links(pid: int) -> Iterator[str]:
         return
 
 
-def _finish(out: ImageWriter, model: Model) -> None:
-    out.write(model, registry.state_class)
+def _finish(out: ImageWriter, model: Model, trace: Recording) -> None:
+    with trace.journal.phase("write"):
+        out.write(model, registry.state_class)
+    trace.close()  # an image is whole from the moment it has its name
     out.commit()
 
 
@@ -94,7 +103,8 @@ def _save(frozen: FrozenTree, capture: Capture, store: PageWriter, out: ImageWri
         model = capture.model()
     finally:
         capture.close()
-    return model._replace(mms=tuple(saving.pages(model.mms, frozen, store, out.written)))
+    with current().phase("pages"):
+        return model._replace(mms=tuple(saving.pages(model.mms, frozen, store, out.written)))
 
 
 def _report(out: ImageWriter, model: Model, frozen: FrozenTree, store: PageWriter, began: int) -> DumpReport:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from replant.journal import current, site
 from replant.observe import procfs
 
 TYPE_CHECKING = False
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from replant.observe.observer import Observer
     from replant.observe.procfs import Fd, FdInfo, Mapping
 
+_GUESSED = site("facts", "a guess at the tree: %d processes, %d mappings, %d descriptors")
+_CHOSEN = site("facts", "large trees are told of by %s %s")
 _MANY_MAPPINGS = 3000
 _MANY_FILES = 400
 _ENOUGH_PROCESSES = 100
@@ -38,6 +41,7 @@ class Facts:
         processes, mappings, files = _guess(root)
         self._many_mappings = mappings >= _MANY_MAPPINGS
         self._many_files = files >= _MANY_FILES
+        _GUESSED(current(), processes, mappings, files)
         if self._many_mappings or self._many_files:
             self._observer = self._prepared(max(processes, mappings // 64))
 
@@ -48,6 +52,7 @@ class Facts:
         observer = Observer()
         kinds = [kind for kind, many in ((Vma, self._many_mappings), (File, self._many_files)) if many]
         observer.prepare(room, kinds)
+        _CHOSEN(current(), observer.source, observer.reason)
         return observer if observer.source == "bpf" else None
 
     def choose(self, pids: Sequence[int]) -> None:

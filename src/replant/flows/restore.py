@@ -22,7 +22,10 @@ from replant.execute.stubs import Stubs, trap_signal
 from replant.execute.vdso import Vdso
 from replant.flows import touchdown, tree
 from replant.flows.program import Program, alive
+from replant.flows.recording import Recording
 from replant.image.container import open_image
+from replant.journal import current
+from replant.journal.known import DECISION
 from replant.model.frozen import Frozen
 from replant.observe import procfs
 from replant.pages.fill import check_filled
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from replant.image.container import Image
+    from replant.journal.lane import Phase
     from replant.model.tree import Model
     from replant.policy import Policy
 
@@ -59,29 +63,46 @@ def restore(
     detach: bool = True,
     stop: bool = False,
     pidfile: str | None = None,
+    journal: str = "",
     policy: Policy = DEFAULT,
 ) -> RestoreReport:
     """Make the tree of ``image`` again, with the same pids; returns once all its tasks run.
 
     The tree belongs to init, or to the nearest process that called PR_SET_CHILD_SUBREAPER: a caller that wants to wait
-    for the root (``detach=False`` of the command) makes itself one before.
+    for the root (``detach=False`` of the command) makes itself one before. ``journal``: a file that shall keep the
+    journal, which is otherwise kept, in a directory of its own, only if the restore fails.
 
     :raises Refused: it cannot be restored here; all blockers are listed, nothing was made.
     :raises ReplantError: the restore failed; everything made is undone.
     """
     began = time.perf_counter_ns()
-    opened = open_image(image)
-    try:
-        model = opened.model(registry.state_class)
-        _check(model)
-        work = partial(_make, opened, model, stop, policy)
-        worker.run(work, meanwhile=opened.verify, avoid=tree.numbers(model))
-    finally:
-        opened.close()
+    with Recording("restore", wanted=journal) as trace:
+        model = _restore(image, stop, policy, trace.journal.phase)
     if pidfile:
         _write_pidfile(pidfile, model.root)
     pids = tuple(t.pid for t in model.tasks)
     return RestoreReport(model.root, len(pids), (time.perf_counter_ns() - began) / 1e6, pids)
+
+
+def _restore(image: str, stop: bool, policy: Policy, phase: Callable[[str], Phase]) -> Model:
+    with phase("open"):
+        opened = open_image(image)
+    try:
+        with phase("read"):
+            model = opened.model(registry.state_class)
+        with phase("check"):
+            _check(model)
+        with phase("restore"):
+            work = partial(_make, opened, model, stop, policy)
+            worker.run(work, meanwhile=partial(_verify, opened), avoid=tree.numbers(model))
+    finally:
+        opened.close()
+    return model
+
+
+def _verify(opened: Image) -> None:
+    with current().phase("verify"):
+        opened.verify()
 
 
 def blockers(model: Model) -> list[Blocker]:
@@ -94,7 +115,7 @@ def blockers(model: Model) -> list[Blocker]:
             code="pid-taken",
             pid=tid,
             resource=f"pid {tid}",
-            hint="wait until that process has ended, or restore with --new-pids",
+            hint="wait until that process has ended, or restore inside a pid namespace of its own (unshare(1))",
         )
         for tid in numbers
         if _taken(tid, until)
@@ -173,21 +194,31 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy, commit: Callab
     program = Program(model, PageReader(image.pages_fd), policy, arena.place, address + _ARENA + _GAP)
     restorer, stubs = Restorer(), Stubs(arena, trap_signal(program.queued()))
     stubs.finished = lambda track: check_filled(track.calls, track.answers)
+    phase = current().phase
     try:
-        restorer.run(program.files.in_restorer())
-        program.files.opened()
-        seed = _sow(program, stubs, arena)
-        tree.grow(program, stubs, seed)
-        _open_inside(program, stubs, restorer)
-        _fill(program, stubs)
-        restorer.run(program.attributes_outside())
-        touchdown.land(program, Landing(arena, program.registers, lambda pid: vdso.instruction(program.mms[pid])))
-        stubs.end(seed)
-        commit()
-        landing.release(alive(model), stop)
+        with phase("descriptors"):
+            restorer.run(program.files.in_restorer())
+            program.files.opened()
+        with phase("seed"):
+            seed = _sow(program, stubs, arena)
+        with phase("tree"):
+            tree.grow(program, stubs, seed)
+        with phase("makers"):
+            _open_inside(program, stubs, restorer)
+        with phase("fill"):
+            _fill(program, stubs)
+        with phase("outside"):
+            restorer.run(program.attributes_outside())
+        with phase("land"):
+            touchdown.land(program, Landing(arena, program.registers, lambda pid: vdso.instruction(program.mms[pid])))
+            stubs.end(seed)
+        with phase("release"):
+            commit()
+            landing.release(alive(model), stop)
     except BaseException:
-        stubs.abandon()
-        restorer.undo()
+        with phase("undo"):
+            stubs.abandon()
+            restorer.undo()
         raise
     return {}
 
@@ -203,6 +234,7 @@ def _sow(program: Program, stubs: Stubs, arena: Arena) -> int:
         stubs.run(seed.pid, track)
         return seed.pid
     orphan = free_number(wanted, seed.pid)
+    DECISION(current(), orphan, "it is the seed, whose maker ends", "the root has an attribute that this would set off")
     track.call(x86_64.clone3, clone_args(orphan, CLONE_PTRACE, _SIGCHLD, arena.place), 88, why="an orphan to be")
     stubs.expect(orphan)
     stubs.run(seed.pid, track)

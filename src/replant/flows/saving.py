@@ -17,6 +17,8 @@ from errno import EBADF, EINVAL, EMFILE, ENOSYS, EPERM, ESRCH
 from replant.abi import x86_64
 from replant.abi.call import Call, Out, Track
 from replant.errors import Blocker
+from replant.journal import current
+from replant.journal.known import DECISION
 from replant.pages import copy, scan
 from replant.tracee.kcmp import compare_files
 from replant.tracee.questions import Questions
@@ -53,17 +55,21 @@ def pages(mms: Sequence[Mm], frozen: FrozenTree, store: PageWriter, written: Cal
 
 
 def _copy(task: FrozenTask, found: Scan, store: PageWriter, written: Callable[[int], None]) -> bytes:
+    why = "it has few" if found.bytes < copy.WORTH_INSIDE else "its cgroup would pay for them"
     if found.bytes >= copy.WORTH_INSIDE and not _charged_elsewhere(task.pid):
         try:
             with Inside(task) as inside:
                 hands = _Hands(inside, store, written)
                 if hands.fd >= 0:
+                    DECISION(current(), task.pid, "it writes its pages itself", f"they are {found.bytes} bytes")
                     try:
                         return copy.copy(task.pid, found, store, hands.ask, hands.fd)
                     finally:
                         hands.close()
-        except Blocker:
-            pass  # nothing can be run in it
+                why = "it may not have the store, or has a limit of file sizes"
+        except Blocker as blocker:  # nothing can be run in it
+            why = str(blocker)
+    DECISION(current(), task.pid, "its pages are copied from outside", why)
     return copy.copy(task.pid, found, store)
 
 

@@ -14,6 +14,7 @@ import os
 import time
 
 from replant.errors import Blocker, Refused, TaskGone
+from replant.journal import DEBUG, WARNING, current, site
 
 from . import release
 from .seize import Changed, check_stopped, seize, stop
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+_STOPPED = site("freeze", "process %p is stopped, %d threads of it", level=DEBUG)
+_CHANGED = site("freeze", "the tree of %p has changed while it was being stopped: once more", level=WARNING)
+_RELEASED = site("release", "the tree of %p is let go of: %s")
 _ATTEMPTS = 20
 
 
@@ -49,9 +53,11 @@ class FrozenTree:
     def __enter__(self) -> FrozenTree:
         for _ in range(_ATTEMPTS):
             try:
-                self._freeze()
+                with current().phase("freeze"):
+                    self._freeze()
                 return self
             except Changed:
+                _CHANGED(current(), self.root)
                 self._forget()
             except BaseException:
                 self._forget()
@@ -81,6 +87,7 @@ class FrozenTree:
                 release.run(self._held)
             self._held = []
             self.last_release = time.monotonic_ns()
+            _RELEASED(current(), self.root, how)
 
     def _forget(self) -> None:
         release.run(self._held)
@@ -123,6 +130,8 @@ class FrozenTree:
             elif not self._is_refused(task.pid):
                 self._look_at_dead(task)
         found = [task for task in tasks if task.threads or task.zombie]
+        for task in found:
+            _STOPPED(current(), task.pid, len(task.threads))
         self.tasks += found
         return found
 

@@ -18,13 +18,16 @@ from __future__ import annotations
 
 import os
 from struct import Struct
+from time import monotonic_ns
 
 from replant.abi import mman, x86_64
 from replant.abi.libc import syscall_raw
 from replant.abi.ptrace import SS
 from replant.errors import Blocker, Bug, TaskGone
+from replant.journal import DEBUG, current, site
 
 from . import blob, ghosts, resume, vdso
+from .batch import RECORD
 from .memory import Memory
 from .questions import ARENA, Questions
 from .visit import Overslept, Visitor
@@ -44,6 +47,8 @@ _PROT = mman.PROT_READ | mman.PROT_WRITE
 _MAP = mman.MAP_PRIVATE | mman.MAP_ANONYMOUS | mman.MAP_NORESERVE | mman.MAP_FIXED_NOREPLACE
 _EEXIST = 17
 _KCMP_VM = 1
+_MAPPED = site("inside", "task %p maps an arena at %x: %x", level=DEBUG)
+_UNMAPPED = site("inside", "task %p unmaps it: %d", level=DEBUG)
 _NOTHING = bytes(blob.END)
 _open: list[Inside] = []
 _table = Struct("<168s3Q").pack
@@ -83,6 +88,7 @@ class Inside:
         self._owner: Visitor | None = None
         self._mapping = self._unmapping = False
         self._started: tuple[FrozenThread, Questions, int] | None = None
+        self._since = 0  # when, CLOCK_MONOTONIC in ns
         self._armed = 0, 0  # from where to where a program stands whose cleanup is still to run if we die
         self.refused: Blocker | None = None  # what `ask` will raise
         task.inside = self
@@ -135,7 +141,7 @@ class Inside:
             owner = self._hand_over(owner, thread, questions)
         first = at - self._arena
         self._armed = (first, first + questions.size) if questions.cleanup else (0, 0)
-        self._started = thread, questions, at
+        self._started, self._since = (thread, questions, at), monotonic_ns()
         owner.run()
 
     def leave(self) -> None:
@@ -208,6 +214,7 @@ class Inside:
         while self._mapping:
             self._mapping = False
             result = owner.result()
+            _MAPPED(current(), owner.thread.tid, self._arena, result)
             if result != self._arena:
                 owner.go_home()
                 self._owner = None
@@ -260,8 +267,12 @@ class Inside:
     def _collect(self) -> list[Answer]:
         assert self._started is not None
         self._settle()
-        (_, questions, at), self._started = self._started, None
-        return questions.answers(at, self._memory.read(at, questions.size), self.task.pid)
+        (thread, questions, at), self._started = self._started, None
+        program = self._memory.read(at, questions.size)
+        records = memoryview(program)[: RECORD * len(questions.calls)]
+        pid, took = self.task.pid, monotonic_ns() - self._since
+        current().batch(pid, thread.tid, records, ns=took, reason=questions.why)
+        return questions.answers(at, program, pid)
 
     def _go_out(self) -> None:
         """Let the owner unmap the arena, if it has not yet, and take it home."""
@@ -272,6 +283,7 @@ class Inside:
             return
         self._await(owner)
         result = owner.result()
+        _UNMAPPED(current(), owner.thread.tid, result)
         owner.go_home()
         self._erase()
         self._armed, self._started = (0, 0), None

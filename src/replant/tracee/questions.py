@@ -36,10 +36,13 @@ class Questions:
     in them (the descriptor to close, …), with the calls of ``track`` being ``calls`` and ``cleanup`` in one.
     """
 
-    __slots__ = ("_encoded", "calls", "cleanup", "size", "track")
+    __slots__ = ("_encoded", "calls", "cleanup", "size", "track", "why")
 
-    def __init__(self, calls: Sequence[Call], cleanup: Sequence[Call] = (), track: Track | None = None) -> None:
+    def __init__(
+        self, calls: Sequence[Call], cleanup: Sequence[Call] = (), track: Track | None = None, why: str = ""
+    ) -> None:
         self.calls = calls
+        self.why = why or (calls[0].why if calls else "")
         self.cleanup = cleanup
         self.track = track
         self._encoded: dict[int, tuple[Encoded, bytearray]] = {}
