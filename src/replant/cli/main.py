@@ -49,8 +49,9 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
         return 1
     except Exception as error:
-        _tell(_as_bug(error), argv)
-        return Bug.exit_code
+        told = _as_shortage(error) or _as_bug(error)
+        _tell(told, argv)
+        return told.exit_code
 
 
 def _dispatch(argv: Sequence[str]) -> int:
@@ -108,6 +109,12 @@ def _where(error: ReplantError) -> str:
     if error.resource and error.resource not in message:
         parts.append(error.resource)
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _as_shortage(error: Exception) -> ReplantError | None:
+    from replant.abi.shortage import shortage
+
+    return shortage(error)
 
 
 def _as_bug(error: Exception) -> ReplantError:

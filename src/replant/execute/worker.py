@@ -103,7 +103,11 @@ def _answer(work: Work, commit: Callable[[], None]) -> Answer:
     except BaseException as e:
         import traceback
 
+        from replant.abi.shortage import shortage
+
         current().failure(e)
+        if known := shortage(e):
+            return {**known.as_dict(), "exit_code": known.exit_code}
         return {"error": traceback.format_exc(), "code": "bug", "exit_code": Bug.exit_code}
 
 
