@@ -1,4 +1,4 @@
-"""What a host or a user can have too little of, and what can be done about it (errno(3), getrlimit(2)): no bug of ours."""
+"""What a host or a user can have too little of, and what can be done about it (errno(3), getrlimit(2))."""
 
 from __future__ import annotations
 
@@ -28,5 +28,6 @@ def shortage(error: BaseException) -> ReplantError | None:
         return ReplantError("there is not enough memory", code=code, hint=hint)
     if isinstance(error, OSError) and error.errno in SHORTAGE:
         code, hint = SHORTAGE[error.errno]
-        return ReplantError(str(error.strerror), code=code, resource=error.filename, hint=hint)
+        where = None if error.filename is None else str(error.filename)
+        return ReplantError(str(error.strerror), code=code, resource=where, hint=hint)
     return None
