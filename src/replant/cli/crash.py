@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 
 
 def record(error: BaseException) -> str:
@@ -14,8 +12,11 @@ def record(error: BaseException) -> str:
     The journal of the run, where one is kept, is named in it. Never raises: if no file can be written the traceback
     goes to standard error, and the words say so.
     """
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(error))
-    if journal := _journal():
+    if journal := journal_in_use():
         text += f"journal: {journal}\n"
     try:
         fd, path = tempfile.mkstemp(prefix=f"replant-{os.getpid()}-", suffix=".crash")
@@ -27,8 +28,8 @@ def record(error: BaseException) -> str:
     return path
 
 
-def _journal() -> str:
-    """The path of the journal in use, if one is and its file is still there."""
+def journal_in_use() -> str:
+    """The path of the journal of the run, ``""`` if it has none or the file is gone."""
     journal = sys.modules.get("replant.journal")
     if journal is None:
         return ""

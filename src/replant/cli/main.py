@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from replant.cli.crash import journal_in_use
 from replant.cli.options import HelpWanted
 from replant.errors import Bug, Refused, ReplantError, UsageError
 
@@ -94,10 +95,27 @@ def _tell(error: ReplantError, argv: Sequence[str]) -> None:
             write(f"    try: {blocker.hint}\n")
     if error.hint and not shown:
         write(f"  try: {error.hint}\n")
+    for line in _from_journal(bool(error.hint)):
+        write(f"{line}\n")
     if "--json" in argv:
         from replant.cli.output import document
 
         document(error.as_dict())
+
+
+def _from_journal(helped: bool) -> list[str]:
+    """What the journal of the run knows besides, and where it is; ``helped``: what to try has been said."""
+    path = journal_in_use()
+    if not path:
+        return []
+    from replant.abi import names
+    from replant.journal.why import brief
+
+    try:
+        lines = brief(path, names)[1:]
+    except (OSError, ValueError) as error:
+        return [f"  the journal {path} cannot be read: {error}"]
+    return [line for line in lines if not (helped and line.startswith("  try: "))]
 
 
 def _where(error: ReplantError) -> str:

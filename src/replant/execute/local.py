@@ -90,5 +90,4 @@ def failed(call: Call, ret: int, actor: str) -> ReplantError:
         code="restore-step",
         pid=int(actor) if actor.isdigit() else None,
         resource=x86_64.name(call.nr),
-        hint="`replant log IMAGE --why` shows the steps that led here",
     )

@@ -96,36 +96,49 @@ def needed(site: Site) -> bool:
     return site.level >= WARNING or first in ("phase", "failure", "operation", "decision", "call", "journal")
 
 
+class Chain:
+    """The chain from a failure back to its cause: the failure, where in the run, why and how, and what to try."""
+
+    def __init__(self, trail: Trail, failure: Event, path: str, renderer: Renderer) -> None:
+        code, message, pid, resource, place, hint = _texts(failure)
+        tasks = {int(pid)} if pid else set()
+        call = _call(trail, tasks, f"{message} {resource}", renderer)
+        self.failed = f"failed: {message} [{code}]"
+        self.about = [f"  about {_about(pid, resource)}"] if pid or resource else []
+        self.where = _phases(trail, renderer)
+        self.because = _blockers(trail)
+        self.how = [call[1]] if call else []
+        self.how += [f"  which came from {renderer.text(cause)}" for cause in reversed(trail.causes[-2:])]
+        self.how += [f"  the step was {renderer.text(step)}" for step in trail.steps if tasks & step.tasks()][-1:]
+        self.how += [f"  warned before: {renderer.text(warning)}" for warning in trail.warnings[-2:]]
+        self.attempt = f"  try: {hint or _advice(trail, call)}"
+        self.rest = f"  {f'raised at {place}; ' if place else ''}the rest: replant log {path} --level debug"
+
+
 def why(reader: Reader, renderer: Renderer) -> list[str]:
     """The chain from the last failure back to its cause, and what to try: at most ten lines."""
     trail = Trail()
     trail.walk(reader.events(needed))
     if trail.failure is None:
         return _unfailed(reader, trail, renderer)
-    code, message, pid, resource, place, hint = [text(a) if isinstance(a, bytes) else a for a in trail.failure.args]
-    tasks = {int(pid)} if pid else set()
-    call = _call(trail, tasks, f"{message} {resource}", renderer)
-    about = ", ".join(filter(None, (f"task {pid}" if pid else "", str(resource))))
-    lines = [f"failed: {message} [{code}]", f"  about {about}" if about else "", _phases(trail, renderer)]
-    lines += _blockers(trail)
-    lines.append(call[1] if call else "")
-    lines += [f"  which came from {renderer.text(cause)}" for cause in reversed(trail.causes[-2:])]
-    lines += [f"  the step was {renderer.text(step)}" for step in trail.steps if tasks & step.tasks()][-1:]
-    lines += [f"  warned before: {renderer.text(warning)}" for warning in trail.warnings[-2:]]
-    lines = list(filter(None, lines))[: LINES - 2]
-    lines.append(f"  try: {hint or _advice(trail, call)}")
-    return [*lines, f"  {f'raised at {place}; ' if place else ''}the rest: replant log {reader.path} --level debug"]
+    chain = Chain(trail, trail.failure, reader.path, renderer)
+    lines = [chain.failed, *chain.about, *chain.where, *chain.because, *chain.how]
+    return [*lines[: LINES - 2], chain.attempt, chain.rest]
 
 
 def brief(path: str, names: Names | None = None) -> list[str]:
-    """The five lines that matter at the end of a run that failed; the last says where the rest is.
+    """The five lines that matter at the end of a run that failed: the first says what, the last where the rest is.
 
     :raises OSError: the journal cannot be opened
     :raises Damaged: it cannot be read
     """
     with Reader(path) as reader:
-        lines = why(reader, Renderer(reader.header, names))
-    return lines[:3] + lines[3:][-2:]
+        trail, renderer = Trail(), Renderer(reader.header, names)
+        trail.walk(reader.events(needed))
+        if trail.failure is None:
+            return _unfailed(reader, trail, renderer)
+        chain = Chain(trail, trail.failure, path, renderer)
+    return [chain.failed, *chain.where, *chain.how[:1], chain.attempt, chain.rest]
 
 
 def _call(trail: Trail, tasks: set[int], told: str, renderer: Renderer) -> tuple[int, str] | None:
@@ -144,21 +157,30 @@ def _reason(batch: Batch) -> str:
     return f", for {text(batch.reason)}" if batch.reason else ""
 
 
-def _phases(trail: Trail, renderer: Renderer) -> str:
+def _texts(failure: Event) -> list[int | str]:
+    """Code, message, pid, resource, place and hint."""
+    return [text(a) if isinstance(a, bytes) else a for a in failure.args]
+
+
+def _about(pid: int | str, resource: int | str) -> str:
+    return ", ".join(filter(None, (f"task {pid}" if pid else "", str(resource))))
+
+
+def _phases(trail: Trail, renderer: Renderer) -> list[str]:
     """Where in the run it was: the phases that were open, outermost first."""
     failure = trail.failure or trail.last
     begun = trail.phases.get(failure.lane, []) if failure else []
     if not failure or not begun:
-        return ""
+        return []
     names = " > ".join([renderer.text(phase) for phase in begun])
-    return f"  during {names}, {duration(failure.time - begun[-1].time)} after that began"
+    return [f"  during {names}, {duration(failure.time - begun[-1].time)} after that began"]
 
 
 def _blockers(trail: Trail) -> list[str]:
     shown = []
     for blocker in trail.blockers[:3]:
-        _, message, pid, resource, _, _ = [text(a) if isinstance(a, bytes) else a for a in blocker.args]
-        about = ", ".join(filter(None, (f"task {pid}" if pid else "", str(resource))))
+        _, message, pid, resource, _, _ = _texts(blocker)
+        about = _about(pid, resource)
         shown.append(f"  because {message}{f' ({about})' if about else ''}")
     more = len(trail.blockers) - 3
     return [*shown, f"  and {more} more such blockers"] if more > 0 else shown
@@ -179,7 +201,7 @@ def _unfailed(reader: Reader, trail: Trail, renderer: Renderer) -> list[str]:
     if not open_:
         return ["nothing failed: the run ended properly and recorded no failure"]
     lines = [f"no failure was recorded, but pid {open_[0].pid} did not close its journal: it runs, or was killed"]
-    lines += list(filter(None, [_phases(trail, renderer)]))
+    lines += _phases(trail, renderer)
     if trail.last:
         lines.append(f"  the last that is known: {next(iter(renderer.lines(trail.last)))}")
     lines += [f"  warned before: {renderer.text(warning)}" for warning in trail.warnings[-2:]]
