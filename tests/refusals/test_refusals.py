@@ -91,7 +91,7 @@ THINGS = {
     "pid": ("namespace", "pid, pid_for_children"),
     "time": ("namespace", "time, time_for_children"),
 }
-TOGETHER = (
+TOGETHER = ("io_uring", "perf_event", "netlink", "lease", "sysv", "sealed", "aio", "core", "keyring", "shared_files")
     "io_uring",
     "perf_event",
     "netlink",
