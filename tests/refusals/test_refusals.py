@@ -92,17 +92,6 @@ THINGS = {
     "time": ("namespace", "time, time_for_children"),
 }
 TOGETHER = ("io_uring", "perf_event", "netlink", "lease", "sysv", "sealed", "aio", "core", "keyring", "shared_files")
-    "io_uring",
-    "perf_event",
-    "netlink",
-    "lease",
-    "sysv",
-    "sealed",
-    "aio",
-    "core",
-    "keyring",
-    "shared_directory",
-)
 
 
 def start(things: Path, folder: Path, *names: str) -> Program:

@@ -1,0 +1,1 @@
+"""Failures, kills and bad days of every kind, and what is left afterwards."""
