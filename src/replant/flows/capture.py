@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from replant.errors import Blocker, Refused
+from replant.errors import Blocker, Refused, TaskGone
 from replant.flows import borders
 from replant.flows.asking import Asker, told_of
 from replant.flows.facts import Facts
@@ -80,8 +80,17 @@ class Capture:
     def model(self) -> Model:
         """The model of the tree.
 
-        :raises Refused: something cannot be kept; all of it is listed.
+        :raises Refused: something cannot be kept; all of it is listed. :raises TaskGone: a task was killed meanwhile.
         """
+        try:
+            return self._look()
+        except (FileNotFoundError, ProcessLookupError) as e:
+            gone = [task.pid for task in self._alive if _is_gone(task.pid)]
+            if not gone:
+                raise
+            raise TaskGone(gone[0], "it was looked at") from e
+
+    def _look(self) -> Model:
         clock, phase = time.monotonic_ns(), current().phase
         with phase("observe"):
             self._facts.choose([t.pid for t in self._alive])
@@ -186,6 +195,13 @@ def _words(words: str) -> tuple[str, bool, str]:
         refused = next((word for word in split if word in advice.REFUSED), "")
         _known_words[words] = (advice.chosen(words), "mw" in split, refused)
     return _known_words[words]
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return procfs.stat(pid).state in "ZX"
+    except TaskGone:
+        return True
 
 
 def _outside(root: Stat) -> set[int]:

@@ -100,7 +100,8 @@ def _finish(out: ImageWriter, model: Model, trace: Recording) -> None:
 def _save(frozen: FrozenTree, capture: Capture, store: PageWriter, out: ImageWriter) -> Model:
     """The model of the frozen tree, its pages in the store."""
     try:
-        model = capture.model()
+        with current().phase("look"):
+            model = capture.model()
     finally:
         capture.close()
     with current().phase("pages"):

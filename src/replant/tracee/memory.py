@@ -83,7 +83,7 @@ class Memory:
         self._pid = pid
         try:
             self._fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # the latter as it ends
             raise TaskGone(pid, "its memory was opened") from None
         except PermissionError as error:
             raise Blocker(
