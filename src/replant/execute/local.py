@@ -8,6 +8,7 @@ from time import monotonic_ns
 
 from replant.abi import libc, x86_64
 from replant.abi.call import Answer, Out, Slot
+from replant.abi.shortage import SHORTAGE
 from replant.errors import ReplantError
 from replant.execute import standin
 from replant.journal import current
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _PACK = Struct("<II6Qq").pack_into
+_STEPS = "'replant log --why' with the journal of the restore shows the steps that led here"
 _U64 = (1 << 64) - 1
 
 
@@ -90,4 +92,5 @@ def failed(call: Call, ret: int, actor: str) -> ReplantError:
         code="restore-step",
         pid=int(actor) if actor.isdigit() else None,
         resource=x86_64.name(call.nr),
+        hint=SHORTAGE.get(-ret, ("", _STEPS))[1],
     )

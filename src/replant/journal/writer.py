@@ -59,6 +59,7 @@ class Journal(Lane):
             first = append_block(fd)
         except OSError:
             os.close(fd)
+            os.unlink(path)
             raise
         first[0][:SLOT] = sealed(header)
         journal = cls(fd, path, -(-ring // BLOCK), private)
