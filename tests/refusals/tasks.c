@@ -125,6 +125,16 @@ static const char *strict(void) { /* a child, which may only read, write and exi
 static const char *keyring(void) { return missing(syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, -1, 1)); }
 static const char *process_keyring(void) { return missing(syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, -2, 1)); }
 
+static int restrict_self(void) {
+    uint64_t rights[2] = {1 << 13, 0}; /* LANDLOCK_ACCESS_FS_REFER */
+    int fd = syscall(SYS_landlock_create_ruleset, rights, 8, 0);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) || close(fd) ? -1 : 0;
+}
+
+static const char *landlock_domain(void) { return missing(restrict_self()); }
+static const char *landlock_thread(void) { return in_a_thread(restrict_self); }
+
 static const char *core(void) { /* a dead child whose wait status says that it left a core */
     siginfo_t info;
     pid_t child = fork();
@@ -164,5 +174,6 @@ static const char *ports(void) { return missing(ioperm(0x80, 1, 1)); }
 const struct thing tasks[] = {
     ROW(shared_files), ROW(shared_memory), ROW(shared_directory), ROW(shared_actions), ROW(shared_by_siblings),
     ROW(thread_files), ROW(thread_directory), ROW(thread_network), ROW(filter), ROW(strict), ROW(keyring),
-    ROW(process_keyring), ROW(core), ROW(tracer), ROW(undo), ROW(dispatch), ROW(ports), ROW(vfork_thread), {0},
+    ROW(process_keyring), ROW(landlock_domain), ROW(landlock_thread), ROW(core), ROW(tracer), ROW(undo), ROW(dispatch),
+    ROW(ports), ROW(vfork_thread), {0},
 };

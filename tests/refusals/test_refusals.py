@@ -73,6 +73,8 @@ THINGS = {
     "strict": ("seccomp", r"task \d+"),
     "keyring": ("keyring", "a thread keyring"),
     "process_keyring": ("keyring", "a process keyring"),
+    "landlock_domain": ("landlock", r"task \d+"),
+    "landlock_thread": ("landlock", r"task \d+"),
     "core": ("dead-with-core", r"task \d+"),
     "tracer": ("traced", r"tracer \d+"),
     "undo": ("semaphore-undo", "SEM_UNDO"),
