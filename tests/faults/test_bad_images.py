@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from faults.support import processes, restore_with_fault, uprooted
+from live import wait
 from live.command import replant_json
 from live.program import Program
 
@@ -31,7 +32,7 @@ def copies(tmp_path: Path, name: str) -> Iterator[tuple[Path, bytes]]:
         yield copy / name, whole
         words = restore_with_fault(copy, NO_FAULT)
         assert words.startswith("ImageError: "), words or f"a damaged {name} was restored"
-        assert processes() <= before
+        wait.until(lambda: processes() <= before, "what was refused is gone")
         still_good(program, image, before)
 
 
@@ -41,7 +42,7 @@ def still_good(program: Program, image: Path, before: set[int]) -> None:
         replant_json("restore", image, "--detach")
         program.ask()
         program.kill()
-        assert processes() <= before
+        wait.until(lambda: processes() <= before, "what was refused is gone")
 
 
 @pytest.mark.parametrize("name", FILES)
