@@ -1,4 +1,4 @@
-"""memfd_create(2): name, contents, mode, owner and seals of one inode, for all its descriptions and mappings together.
+"""memfd_create(2): name, contents, mode, owner, times and seals of an inode, for all its descriptions and mappings.
 
 A seal against future writes allows the writable mappings made before it, so it is put on last, once those stand.
 """
@@ -42,6 +42,8 @@ class State(Frozen):
     uid: int
     gid: int
     seals: int
+    atime_ns: int
+    mtime_ns: int
     extents: tuple[Extent, ...]
 
 
@@ -60,7 +62,8 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     seals = syscall(x86_64.fcntl, fd, fcntl.F_GET_SEALS)
     owner = os.fstat(fd)
     kept = contents.keep(f, dump)
-    return State(name, f.dev, f.ino, f.size, f.mode, owner.st_uid, owner.st_gid, seals, kept)
+    times = (owner.st_atime_ns, owner.st_mtime_ns)
+    return State(name, f.dev, f.ino, f.size, f.mode, owner.st_uid, owner.st_gid, seals, *times, kept)
 
 
 def _is_hugetlb(fd: int) -> bool:
@@ -89,6 +92,7 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
     contents.fill(on, made, state.size, state.extents, restore)
     on.call(x86_64.fchown, made, state.uid, state.gid, why="owner")
     on.call(x86_64.fchmod, made, S_IMODE(state.mode), why="mode")
+    on.call(x86_64.utimensat, made, 0, fcntl.pack_times(state.atime_ns, state.mtime_ns), 0, why="times")
     late = any(map(_seals_later, files))
     seals = state.seals & ~(fcntl.F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL) if late else state.seals
     if seals:
@@ -109,7 +113,8 @@ def finish(file: File, on: Track, restore: RestoreSide) -> None:
 
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:
-    """Everything but the inode number and the place of the contents in the page store."""
-    yield from compare.fields(before, after, ("dev", "ino", "extents"))
+    """Everything but the inode number and the place of the contents; every look changes the access time."""
+    moving = ("mtime_ns",) if elapsed else ()
+    yield from compare.fields(before, after, ("dev", "ino", "extents", "atime_ns", *moving))
     if elapsed == 0 and contents.layout(before.extents) != contents.layout(after.extents):
         yield f"data at {contents.layout(before.extents)} -> {contents.layout(after.extents)}"
