@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _F_DUPFD, _F_SETFL, _F_SETOWN_EX, _F_SETSIG = 0, 4, 15, 10
 _O_PATH = 0o10000000
-_SETTABLE = os.O_APPEND | os.O_NONBLOCK | 0o20000 | os.O_DIRECT | os.O_NOATIME  # 0o20000: O_ASYNC
+_O_ASYNC = 0o20000
+_SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
 
 
 class Opening:
@@ -95,12 +96,21 @@ class Opening:
         self._hook("attach", table, on)
 
     def settle(self, table: FdTable, on: Track) -> None:
-        """Calls of a process for which all descriptors of the restore must be closed: record locks."""
+        """Calls of a process for which all descriptors of the restore must be closed: record locks, O_ASYNC.
+
+        The kernel sends the number by which O_ASYNC was set with each signal (si_fd of sigaction(2)).
+        """
         self._hook("settle", table, on)
+        for file, fd in self._held(table):
+            if file.flags & _O_ASYNC:
+                on.call(x86_64.fcntl, fd, _F_SETFL, file.flags & (_SETTABLE | _O_ASYNC), why="signals by this number")
+
+    def _held(self, table: FdTable) -> list[tuple[File, int]]:
+        """The descriptions of which a process is the first holder, and its descriptors."""
+        return [(self.model.files[d.file], d.fd) for d in table.entries if self._holders[d.file] == (table.pid, d.fd)]
 
     def _hook(self, name: str, table: FdTable, on: Track) -> None:
-        held = [(self.model.files[d.file], d.fd) for d in table.entries if self._holders[d.file] == (table.pid, d.fd)]
-        for file, fd in sorted(held, key=lambda row: _comes_last(row[0])):
+        for file, fd in sorted(self._held(table), key=lambda row: _comes_last(row[0])):
             hook = getattr(registry.file_kind(file.kind), name, None)
             if hook is not None:
                 hook(file, fd, on, self._side)
