@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from replant.image import rawjson
 from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
@@ -31,11 +32,16 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def document(value: object) -> None:
-    """The one JSON document of ``--json``."""
-    import json
+    """The one JSON document of ``--json``: a line of ASCII.
 
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False))
+    :raises TypeError: something in it has no form in JSON.
+    """
+    sys.stdout.write(rawjson.render(plain(value), _formless))
     sys.stdout.write("\n")
+
+
+def _formless(value: object) -> object:
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def details(report: Frozen) -> None:

@@ -6,10 +6,10 @@ one that nobody holds removes it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 
 from replant.abi import x86_64
+from replant.abi.fcntl import LOCK_EX, LOCK_NB
 from replant.abi.libc import syscall
 from replant.abi.reasons import STORAGE
 from replant.errors import ReplantError
@@ -65,7 +65,7 @@ def claim_partial(path: str) -> tuple[str, int]:
     os.mkdir(partial, 0o700)
     try:
         fd = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        syscall(x86_64.flock, fd, LOCK_EX | LOCK_NB)
     except OSError:
         os.rmdir(partial)
         raise
@@ -86,7 +86,7 @@ def _remove_unheld(partial: str) -> None:
     except OSError:  # gone meanwhile, somebody else's, or not even a directory: not ours to remove
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        syscall(x86_64.flock, fd, LOCK_EX | LOCK_NB)
         remove(partial)
     except OSError:  # its writer lives, or it is not ours: it is in nobody's way
         pass
