@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replant._load import together
 from replant.cli.options import Argument, Command, Option, parse, policy_options
 
 TYPE_CHECKING = False
@@ -35,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
     if words.flag("kill") and words.flag("stop"):
         raise COMMAND.wrong("--kill and --stop exclude each other")
 
+    together("dump", _modules)
     from replant.flows.dump import dump
 
     kill, stop, journal = words.flag("kill"), words.flag("stop"), words.text("journal")
@@ -50,6 +52,16 @@ def main(argv: Sequence[str]) -> int:
 
         details(report)
     return 0
+
+
+def _modules() -> object:
+    """What every dump needs."""
+    from replant.cli import output
+    from replant.flows import dump
+    from replant.resources import registry
+
+    registry.preload(())
+    return output, dump, registry.steps()
 
 
 def _tell(report: DumpReport) -> None:

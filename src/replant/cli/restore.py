@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replant._load import together
 from replant.cli.options import Argument, Command, Option, parse, policy_options
 
 TYPE_CHECKING = False
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _restore(words: Words, *, detach: bool) -> RestoreReport:
+    together("restore", _modules)
     from replant.flows.restore import restore
 
     return restore(
@@ -54,6 +56,16 @@ def _restore(words: Words, *, detach: bool) -> RestoreReport:
         journal=words.text("journal"),
         policy=words.policy(),
     )
+
+
+def _modules() -> object:
+    """What every restore needs."""
+    from replant.cli import output
+    from replant.flows import restore
+    from replant.resources import registry
+
+    registry.preload(())
+    return output, restore, registry.steps()
 
 
 def _tell(report: RestoreReport, words: Words) -> None:

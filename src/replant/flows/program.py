@@ -15,7 +15,7 @@ from replant.execute import standin
 from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
 from replant.flows.opening import Opening
-from replant.pages.copy import fill_calls
+from replant.pages.fill import fill_calls
 from replant.resources import advice, order, registry
 from replant.tracee import blob
 

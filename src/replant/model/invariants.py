@@ -5,7 +5,6 @@ An image is checked against these before anything else looks at it, so that the 
 
 from __future__ import annotations
 
-from array import array
 from itertools import chain
 
 TYPE_CHECKING = False
@@ -140,7 +139,7 @@ def _runs(mm: Mm, store_size: int | None) -> Iterator[str]:
     if len(mm.runs) % 24:
         yield f"task {mm.pid}: the list of saved pages is cut off"
         return
-    numbers = array("Q", mm.runs)
+    numbers = memoryview(mm.runs).cast("Q")
     starts, lengths, places = numbers[0::3], numbers[1::3], numbers[2::3]
     if any(map(_IN_PAGE, numbers)) or not all(lengths):
         yield f"task {mm.pid}: saved pages are no whole pages"
