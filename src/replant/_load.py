@@ -10,7 +10,7 @@ starts (bench/startup.py has 5.5 against 3.7 in all with what is here). So there
 
 ::
 
-    bundle: magic number of the interpreter's bytecode | length of the rest, 4 bytes | marshal of (folder, rows)
+    bundle: magic number of the interpreter's bytecode | marshal of (folder, rows)
     row:    name, source, time of the source in ns, its size, whether it is a package, code
 
 Rows are in the order in which modules were complete: each finds what it imports loaded, and is spared importlib's
@@ -143,9 +143,9 @@ def _up_to_date(bundle: str) -> list[Row]:
     """The rows of a bundle, none if any of its sources is another one now."""
     try:
         data = _read(bundle)
-        if data[:4] != MAGIC_NUMBER or int.from_bytes(data[4:8], "little") != len(data) - 8:
+        if not data.startswith(MAGIC_NUMBER):
             return []
-        folder, rows = loads(memoryview(data)[8:])
+        folder, rows = loads(memoryview(data)[len(MAGIC_NUMBER) :])
         if folder == _FOLDER and all(_stamp(source) == (time, size) for _, source, time, size, _, _ in rows):
             return rows  # type: ignore[no-any-return]
     except (OSError, *_DAMAGED):
@@ -180,7 +180,7 @@ def _write(bundle: str, names: Iterable[str]) -> None:
         return
     try:
         with open(fd, "wb") as f:
-            f.write(MAGIC_NUMBER + len(body).to_bytes(4, "little") + body)
+            f.write(MAGIC_NUMBER + body)
         os.replace(draft, bundle)
     except OSError:
         os.unlink(draft)
