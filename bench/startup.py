@@ -3,8 +3,8 @@
     python bench/startup.py [--runs 25]
 
 A dump's first useful system call makes the directory of the image, a restore's opens the image's manifest. The function
-of ``os`` that makes the call is replaced by one that tells the time and ends the process. CPU time is from the making of
-the process on (CLOCK_PROCESS_CPUTIME_ID); on a machine that does other work, trust it and the minima more than wall
+of ``os`` that makes the call is replaced by one that tells the time and ends the process. CPU time is from the making
+of the process on (CLOCK_PROCESS_CPUTIME_ID); on a machine that does other work, trust it and the minima more than wall
 time and medians. Cases take turns.
 """
 
