@@ -6,10 +6,8 @@ client would.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from live import wait
+from live.cases import Case, get, listening, needs, only_listening, self_checking
 from live.compile import compiled
 from live.program import Program, tree
 from live.roundtrip import Mode, every_mode, roundtrip
@@ -26,17 +25,8 @@ HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.isolated
 
-Case = tuple[Program, Callable[[], None]]
 OPTIONS = {"sqlite": ("--locks", "keep")}
 MOVING = {"registers": ("pending",)}  # its timers ring
-
-
-def self_checking(argv: list[str], folder: Path) -> Case:
-    """A program that says ``ready`` and gives its own verdict."""
-    program = Program.start(argv, folder, {"PYTHONPATH": str(HERE)})
-    program.until_ready()
-    program.ask()
-    return program, program.ask
 
 
 def python(name: str, folder: Path, *words: str) -> Case:
@@ -45,14 +35,6 @@ def python(name: str, folder: Path, *words: str) -> Case:
 
 def c(name: str, folder: Path) -> Case:
     return self_checking([str(compiled(HERE / name, folder))], folder)
-
-
-def needs(program: str) -> str:
-    """The path of a real program; the test command installs it."""
-    found = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
-    if not found:
-        pytest.skip(f"{program} is not installed")
-    return found
 
 
 def redis(folder: Path) -> Case:
@@ -125,36 +107,6 @@ def node(folder: Path) -> Case:
 
     check()
     return program, check
-
-
-def get(port: int, path: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", path, headers={"Connection": "close"})
-    body = connection.getresponse().read()
-    connection.close()
-    return body
-
-
-def listening(program: Program, port: int) -> None:
-    """Wait until somebody listens on ``port``."""
-
-    def accepts() -> bool:
-        assert Path(f"/proc/{program.root}").exists(), program.output()
-        with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", port)) == 0
-
-    wait.until(accepts, f"port {port}: {program.output()}")
-    only_listening(program)
-
-
-def only_listening(program: Program) -> None:
-    """Wait until the program has closed the connections that its clients have closed."""
-
-    def quiet() -> bool:
-        rows = Path(f"/proc/{program.root}/net/tcp").read_text().splitlines()[1:]
-        return all(row.split()[3] in ("0A", "06") for row in rows)  # LISTEN, TIME_WAIT
-
-    wait.until(quiet, "connections are closed")
 
 
 CASES: dict[str, Callable[[Path], Case]] = {
