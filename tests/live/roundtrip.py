@@ -96,9 +96,12 @@ def unchanged(image: Path, pid: int, *, stopped: bool = False, but: tuple[str, .
 
 
 def go_on(program: Program) -> None:
-    """Let a stopped tree run."""
+    """Let a stopped tree run; who has been let may have ended before the last is."""
     for pid in tree(program.root):
-        os.kill(pid, signal.SIGCONT)
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            continue
 
 
 def state(pid: int) -> str:

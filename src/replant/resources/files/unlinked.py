@@ -97,7 +97,7 @@ def _directory(state: State) -> str:
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
     """Create without a name, fill, and open again for every further description."""
     state = _state(files[0])
-    flags = next((opening.lasting(f.flags) for f in files if f.flags & fcntl.O_TMPFILE_BIT), 0) or _flags(state)
+    flags = next((opening.lasting(f.flags) for f in files if f.flags & fcntl.O_TMPFILE_BIT), 0) or _flags(state, files)
     made = _create(state, flags, on)
     contents.fill(on, made, state.size, state.extents, restore)
     on.call(x86_64.fchown, made, state.uid, state.gid, why="owner")
@@ -108,10 +108,13 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
     return opening.spread(on, made, flags, files)
 
 
-def _flags(state: State) -> int:
-    """Without a name from the beginning, unless the last one is free."""
+def _flags(state: State, files: Sequence[File]) -> int:
+    """Without a name from the beginning, unless the last one is free: then those of a description that can write."""
     in_place = os.path.isdir(os.path.dirname(state.path)) and not os.path.lexists(state.path)
-    return fcntl.O_RDWR if in_place else fcntl.O_RDWR | fcntl.O_TMPFILE
+    if not in_place:
+        return fcntl.O_RDWR | fcntl.O_TMPFILE
+    wanted = [opening.lasting(f.flags) for f in files]
+    return next((flags for flags in wanted if flags & fcntl.O_ACCMODE == fcntl.O_RDWR), fcntl.O_RDWR)
 
 
 def _create(state: State, flags: int, on: Track) -> Slot:
