@@ -23,7 +23,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if pyfuncitem.get_closest_marker("isolated") is None:
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    run_isolated(lambda: pyfuncitem.obj(**arguments))
+
+    def body() -> None:
+        if "mode" in arguments and "tmp_path" in arguments:
+            arguments["mode"].prepare(arguments["tmp_path"])
+        pyfuncitem.obj(**arguments)
+
+    run_isolated(body)
     return True
 
 

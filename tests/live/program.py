@@ -13,11 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from live import wait
 
 
 class Program:
     """A process tree by the pid of its root. Use as a context manager: the tree is killed at the end."""
+
+    user: int | None = None  # whom programs run as, without capabilities; None: as we do
 
     def __init__(self, folder: Path, root: int) -> None:
         self.folder = folder
@@ -32,17 +36,27 @@ class Program:
         *,
         own_session: bool = True,
     ) -> Self:
-        """Start ``argv`` in ``folder``, its output into the file ``out``; as a daemon does it, in its own session."""
+        """Start ``argv`` in ``folder``, its output into the file ``out``; as a daemon does it, in its own session.
+
+        Skips the test if the program is not one that its user may run (an interpreter in root's home).
+        """
+        who = {} if cls.user is None else {"user": cls.user, "group": cls.user, "extra_groups": []}
+        if cls.user is not None:
+            os.chown(folder, cls.user, cls.user)
         with open(folder / "out", "ab") as out:
-            process = subprocess.Popen(
-                argv,
-                cwd=folder,
-                env={**os.environ, **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=own_session,
-            )
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    cwd=folder,
+                    env={**os.environ, **(environment or {})},
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=own_session,
+                    **who,
+                )
+            except PermissionError as e:
+                pytest.skip(f"as user {cls.user}: {e}")
         process.returncode = 0  # reaping is `reap`'s work: after a restore the root is a child of init
         return cls(folder, process.pid)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,34 @@ from live.program import Program, tree
 
 
 class Mode:
-    """A way to dump and to restore; the same tests run in every one."""
+    """A way to dump and to restore, and the user the program runs as; the same tests run in every one."""
 
-    def __init__(self, dump: tuple[str, ...] = ("--kill",), restore: tuple[str, ...] = ("--detach",)) -> None:
+    def __init__(
+        self, dump: tuple[str, ...] = ("--kill",), restore: tuple[str, ...] = ("--detach",), user: int | None = None
+    ) -> None:
         self.dump = dump
         self.restore = restore
+        self.user = user
+
+    def prepare(self, folder: Path) -> None:
+        """In the namespaces of a test: let programs be the user's, and reach their ``folder``."""
+        Program.user = self.user
+        if self.user is not None:
+            give(folder, self.user)
 
 
 MODES = {
     "plain": Mode(),
     "stop": Mode(dump=("--stop",), restore=("--detach", "--stop")),
     "running": Mode(dump=()),
+    "new-pids": Mode(restore=("--detach", "--new-pids")),
+    "unprivileged": Mode(user=65534),
 }
 _STOPPED = ("task: state was 'R', is 'T'", "task: stop_signal was 0, is 19")
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+_PRIVILEGED = {name: mode for name, mode in MODES.items() if mode.user is None}
+every_privileged_mode = pytest.mark.parametrize("mode", _PRIVILEGED.values(), ids=_PRIVILEGED)
+"""For programs that need to be root: they change what only root can change."""
 
 
 def roundtrip(
@@ -51,6 +66,7 @@ def roundtrip(
         image = program.folder.with_name(f"{program.folder.name}.image{turn}")
         reports.append(uproot(program, image, (*mode.dump, *options), check))
         reports.append(replant_json("restore", image, *mode.restore))
+        program.root = reports[-1]["root_pid"]
         if "--stop" in mode.restore:
             wait.until(lambda: state(program.root) == "T", "the root is stopped")
             # Children that are stopped tell their parents, who are stopped as well: SIGCHLD is pending there.
@@ -93,6 +109,20 @@ def unchanged(image: Path, pid: int, *, stopped: bool = False, but: tuple[str, .
     if stopped:
         found = [line for line in found if not line.endswith(_STOPPED)]
     assert not found, "the restored tree differs from the image:\n" + "\n".join(found)
+
+
+def give(folder: Path, user: int) -> None:
+    """Make a folder below a private one reachable: its parents are replaced in this mount namespace, it is the user's.
+
+    pytest keeps all that is its own from others (mode 0700), and looks after that.
+    """
+    private = next(p for p in reversed(folder.parents) if not p.stat().st_mode & 0o001)
+    aside = os.open(folder, os.O_PATH)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", private], check=True)
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "--bind", f"/proc/{os.getpid()}/fd/{aside}", folder], check=True)
+    os.close(aside)
+    os.chown(folder, user, user)
 
 
 def go_on(program: Program) -> None:

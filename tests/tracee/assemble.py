@@ -16,11 +16,11 @@ LABELS = (
 )
 
 
-def assemble() -> tuple[bytes, dict[str, int]]:
-    """The bytes of blob.S and the offset of every label."""
+def assemble(source: Path = SOURCE) -> tuple[bytes, dict[str, int]]:
+    """The bytes of blob.S, or of another source, and the offset of every label."""
     with tempfile.TemporaryDirectory() as folder:
         obj, binary = f"{folder}/blob.o", f"{folder}/blob.bin"
-        subprocess.run(["gcc", "-c", "-o", obj, SOURCE], check=True)
+        subprocess.run(["gcc", "-c", "-o", obj, source], check=True)
         subprocess.run(["objcopy", "-O", "binary", "-j", ".text", obj, binary], check=True)
         names = subprocess.run(["nm", obj], check=True, capture_output=True, text=True).stdout
         labels = {name: int(value, 16) for value, kind, name in map(str.split, names.splitlines()) if kind == "t"}

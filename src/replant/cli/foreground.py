@@ -44,12 +44,15 @@ class Foreground:
     def __exit__(self, *_: object) -> None:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
 
-    def until_end(self, root: int) -> int:
-        """Reap and relay until process ``root`` has ended; its status as a shell would give it."""
+    def until_end(self, root: int, init: int = 0) -> int:
+        """Reap and relay until process ``root`` has ended; its status as a shell would give it.
+
+        ``init``: the first process of the root's own pid namespace, which is our child instead, and ends as it ends.
+        """
         terminal = Terminal(root)
         terminal.lend()
         try:
-            while (status := _reap(root)) is None or os.WIFSTOPPED(status):
+            while (status := _reap(init or root)) is None or os.WIFSTOPPED(status):
                 if status is not None and terminal.lent:
                     _stopped(terminal, os.WSTOPSIG(status))
                 number = _signal.sigwaitinfo((*RELAYED, _signal.SIGCHLD)).si_signo

@@ -19,12 +19,14 @@ COMMAND = Command(
     [
         Option("-d --detach", "return once all tasks run; the tree then belongs to init or the nearest subreaper"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
+        Option("--new-pids", "in a pid namespace of its own: one image can run many times at once"),
         Option("--pidfile", "write the root's process id there", value="FILE"),
         Option("--journal", "keep the journal there, not only of a restore that fails", value="FILE"),
         *policy_options("restore"),
     ],
     "Without --detach the command stays: it passes signals on to the root and exits with the root's status, 128 plus\n"
-    "the signal's number if one killed it. Whatever fails, everything made is undone.",
+    "the signal's number if one killed it. With --new-pids the tree sees its own pids, while the pids that are told,\n"
+    "--pidfile included, are those out here. Whatever fails, everything made is undone.",
 )
 
 
@@ -41,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
         report = _restore(words, detach=False)
         if words.flag("json"):
             _tell(report, words)
-        return stay.until_end(report.root_pid)
+        return stay.until_end(report.root_pid, report.init_pid)
 
 
 def _restore(words: Words, *, detach: bool) -> RestoreReport:
@@ -52,6 +54,7 @@ def _restore(words: Words, *, detach: bool) -> RestoreReport:
         words.argument("IMAGE"),
         detach=detach,
         stop=words.flag("stop"),
+        new_pids=words.flag("new-pids"),
         pidfile=words.text("pidfile") or None,
         journal=words.text("journal"),
         policy=words.policy(),

@@ -7,11 +7,11 @@ is seized at once, and stripped: nothing is left in its address space but the ar
 from __future__ import annotations
 
 import os
-import struct
 
 from replant.abi import mman, x86_64
 from replant.abi.call import Track
 from replant.errors import ReplantError
+from replant.execute import elf
 from replant.execute.inject import inject
 from replant.execute.vdso import is_special
 from replant.observe import procfs
@@ -23,22 +23,11 @@ if TYPE_CHECKING:
 
     from replant.execute.arena import Arena
 
-_BASE = 0x400000
 _SYSCALL = 5  # offset of the instruction in _CODE
 # read(0, rsp, 1), then _exit: standard input is a pipe that ends when the restorer dies, seized or not
 _CODE = b"\x48\x89\xe6\xff\xc2\x0f\x05\xb8\x3c\x00\x00\x00\x0f\x05"
 _SIGNALS = [*range(1, 32), *range(34, 65)]  # an interpreter ignores SIGPIPE and SIGXFSZ, which exec would keep
 OPTIONS = ptrace.O_EXITKILL | ptrace.O_TRACESYSGOOD
-
-
-def elf() -> bytes:
-    """A static executable whose only segment is the file itself (elf(5))."""
-    size = 64 + 56 + len(_CODE)
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        b"\x7fELF\x02\x01\x01", 2, 62, 1, _BASE + 120, 64, 0, 0, 64, 56, 1, 0, 0, 0,
-    )  # fmt: skip
-    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, mman.PAGE) + _CODE
 
 
 class Seed:
@@ -58,7 +47,7 @@ class Seed:
 
         :raises OSError: what the kernel answered.
         """
-        return inject(self.pid, _BASE + 120 + _SYSCALL, nr, *args)
+        return inject(self.pid, elf.BASE + elf.ENTRY + _SYSCALL, nr, *args)
 
     def enter(self, arena: Arena) -> None:
         """Map the arena; its descriptor was inherited."""
@@ -110,7 +99,7 @@ def _spawn_one(stdin: int) -> int:
 def _image() -> int:
     if not _made:
         _made.append(os.memfd_create("seed", os.MFD_CLOEXEC))
-        os.write(_made[0], elf())
+        os.write(_made[0], elf.executable(_CODE))
     return _made[0]
 
 

@@ -95,7 +95,7 @@ def _clone(pid: int, act: Callable[[], None]) -> int:
             code="pid-taken" if child == -_EEXIST else "restore-step",
             pid=pid,
             resource=f"pid {pid}",
-            hint="wait until that process has ended, or restore inside a pid namespace of its own (unshare(1))",
+            hint="wait until that process has ended, or restore with --new-pids",
         )
     return child
 

@@ -27,10 +27,18 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
 
-def run(work: Work, meanwhile: Callable[[], None], avoid: Container[int] = ()) -> Answer:
+def run(
+    work: Work,
+    meanwhile: Callable[[], None] = lambda: None,
+    avoid: Container[int] = (),
+    then: Callable[[Answer], None] | None = None,
+    what: str = "restore",
+) -> Answer:
     """The answer of ``work``, done in a child process whose pid is not in ``avoid``.
 
     ``work`` is given ``commit``, which waits until ``meanwhile`` has returned here; if it raises, ``commit`` does too.
+    With ``then`` the child does not end after its answer but calls that, which replaces it by another program; once
+    that runs it is nobody's worker any more. ``what`` it is that it does, for messages.
 
     :raises ReplantError: what ``work`` or ``meanwhile`` raised, or that the worker was killed.
     """
@@ -39,7 +47,7 @@ def run(work: Work, meanwhile: Callable[[], None], avoid: Container[int] = ()) -
     pid = _fork(avoid)
     if pid == 0:
         os.close(agree_in)
-        _child(answer_in, agreeing, work)
+        _child(answer_in, agreeing, work, then)
     os.close(answer_in)
     os.close(agreeing)
     try:
@@ -49,10 +57,11 @@ def run(work: Work, meanwhile: Callable[[], None], avoid: Container[int] = ()) -
         os.close(agree_in)
         data = _read(answering)
         os.close(answering)
-        os.waitpid(pid, 0)
+        answer: Answer = marshal.loads(data) if data else {}
+        if then is None or not data or "error" in answer:
+            os.waitpid(pid, 0)
     if not data:
-        raise ReplantError("the restore was killed; nothing of it is left", code="killed", hint="run it again")
-    answer: Answer = marshal.loads(data)
+        raise ReplantError(f"the {what} was killed; nothing of it is left", code="killed", hint="run it again")
     if "error" in answer:
         error = _error(answer)
         error.recorded = True
@@ -67,7 +76,8 @@ def _fork(avoid: Container[int]) -> int:
         unfit.append(pid)
     if pid == 0:
         libc.syscall(x86_64.prctl, _PR_SET_PDEATHSIG, _SIGKILL)
-        if os.getpid() in avoid or os.getppid() != parent:  # or it died before the kernel was told
+        # or it died before the kernel was told; a parent outside of the namespace has no number
+        if os.getpid() in avoid or os.getppid() not in (parent, 0):
             os._exit(0)
     for each in unfit:
         os.waitpid(each, 0)
@@ -81,15 +91,18 @@ def _agree(fd: int) -> None:
         pass  # the worker has failed already, and says why
 
 
-def _child(answer_in: int, agreeing: int, work: Work) -> None:
+def _child(answer_in: int, agreeing: int, work: Work, then: Callable[[Answer], None] | None) -> None:
     def commit() -> None:
         if not os.read(agreeing, 1):
             raise ReplantError("the restore was given up", code="given-up")
         libc.syscall(x86_64.prctl, _PR_SET_PDEATHSIG, 0)
 
     try:
-        _tell(answer_in, _answer(work, commit))
+        answer = _answer(work, commit)
+        _tell(answer_in, answer)
         current().close()
+        if then is not None and "error" not in answer:
+            then(answer)
     finally:
         os._exit(0)
 

@@ -9,7 +9,7 @@ import os
 import time
 
 from replant.errors import Blocker, Refused, TaskGone
-from replant.flows import borders
+from replant.flows import borders, elsewhere
 from replant.flows.asking import Asker, told_of
 from replant.flows.facts import Facts
 from replant.flows.files import Files
@@ -215,14 +215,22 @@ def look(pid: int, policy: Policy = DEFAULT) -> tuple[Model, PageReader]:
     :raises Refused: something could not be kept.
     """
     fd = os.memfd_create("look", os.MFD_CLOEXEC)
+    number = elsewhere.number(pid)
+    if number:
+        model = elsewhere.look(pid, lambda: _look(number, policy, PageWriter(fd)))
+    else:
+        model = _look(pid, policy, PageWriter(fd))
+    return model, PageReader(fd)
+
+
+def _look(pid: int, policy: Policy, store: PageWriter) -> Model:
     asker, facts = Asker(), Facts(pid)
     with freeze.freeze(pid) as frozen:
-        capture = Capture(frozen, PageWriter(fd), policy, asker, facts)
+        capture = Capture(frozen, store, policy, asker, facts)
         try:
-            model = capture.model()
+            return capture.model()
         finally:
             capture.close()
-    return model, PageReader(fd)
 
 
 def inspect(pid: int) -> Model:

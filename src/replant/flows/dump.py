@@ -9,9 +9,10 @@ from __future__ import annotations
 import gc
 import os
 import time
+from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 from struct import iter_unpack
 
-from replant.flows import saving
+from replant.flows import elsewhere, saving
 from replant.flows.asking import Asker
 from replant.flows.capture import Capture
 from replant.flows.facts import Facts
@@ -37,7 +38,10 @@ _GUESS = 256
 
 
 class DumpReport(Frozen):
-    """What a dump did; times in milliseconds. ``pages_written`` counts pages of 4096 bytes."""
+    """What a dump did; times in milliseconds. ``pages_written`` counts pages of 4096 bytes.
+
+    ``root_pid`` is the root as it was named; in the image it has the number of its own pid namespace.
+    """
 
     image: str
     root_pid: int
@@ -59,6 +63,14 @@ def dump(
     :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
     :raises ReplantError: the dump failed; the tree runs on.
     """
+    if number := elsewhere.number(pid):
+        where = (os.path.abspath(image), os.path.abspath(journal) if journal else "")
+        there = partial(_dump, number, where[0], kill=kill, stop=stop, journal=where[1], policy=policy)
+        return elsewhere.report(pid, there, kill)
+    return _dump(pid, image, kill=kill, stop=stop, journal=journal, policy=policy)
+
+
+def _dump(pid: int, image: str, *, kill: bool, stop: bool, journal: str, policy: Policy) -> DumpReport:
     began = time.perf_counter_ns()
     how = "kill" if kill else "stop" if stop else "run"
     gc.disable()

@@ -37,6 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from replant.execute.worker import Answer
     from replant.image.container import Image
     from replant.journal.lane import Phase
     from replant.model.tree import Model
@@ -49,12 +50,18 @@ _REAPING = 5.0  # seconds that the dead whose numbers are wanted may take to go 
 
 
 class RestoreReport(Frozen):
-    """What a restore did; the time in milliseconds."""
+    """What a restore did; the time in milliseconds.
+
+    ``root_pid`` is the number of the root here, ``inner_pid`` the one that the tree knows: another one in a pid
+    namespace of its own, whose init is ``init_pid`` (0: it is in ours). ``pids`` are those that the tree knows.
+    """
 
     root_pid: int
     tasks: int
     total_ms: float
     pids: tuple[int, ...]
+    inner_pid: int
+    init_pid: int = 0
 
 
 def restore(
@@ -62,6 +69,7 @@ def restore(
     *,
     detach: bool = True,
     stop: bool = False,
+    new_pids: bool = False,
     pidfile: str | None = None,
     journal: str = "",
     policy: Policy = DEFAULT,
@@ -69,19 +77,42 @@ def restore(
     """Make the tree of ``image`` again, with the same pids; returns once all its tasks run.
 
     The tree belongs to init, or to the nearest process that called PR_SET_CHILD_SUBREAPER: a caller that wants to wait
-    for the root (``detach=False`` of the command) makes itself one before. ``journal``: a file that shall keep the
-    journal, which is otherwise kept, in a directory of its own, only if the restore fails.
+    for the root (``detach=False`` of the command) makes itself one before. With ``new_pids`` the tree is in a pid
+    namespace of its own, with a /proc of its own, and what such a caller has is the namespace's init, which ends as
+    the root ends. ``journal``: a file that shall keep the journal, which is otherwise kept, in a directory of its own,
+    only if the restore fails.
 
     :raises Refused: it cannot be restored here; all blockers are listed, nothing was made.
     :raises ReplantError: the restore failed; everything made is undone.
     """
     began = time.perf_counter_ns()
     with Recording("restore", wanted=journal) as trace:
-        model = _restore(image, stop, policy, trace.journal.phase)
+        work = partial(_work, os.path.abspath(image), stop, policy, trace.journal.phase)
+        done = _nested(work) if new_pids else work()
+    root, pids = done["root"], done["pids"]
+    assert isinstance(root, int) and isinstance(pids, tuple)
+    outer, init = done.get("outer", root), done.get("init", 0)
+    assert isinstance(outer, int) and isinstance(init, int)
     if pidfile:
-        _write_pidfile(pidfile, model.root)
-    pids = tuple(t.pid for t in model.tasks)
-    return RestoreReport(model.root, len(pids), (time.perf_counter_ns() - began) / 1e6, pids)
+        _write_pidfile(pidfile, outer)
+    return RestoreReport(outer, len(pids), (time.perf_counter_ns() - began) / 1e6, pids, root, init)
+
+
+def _nested(work: Callable[[], Answer]) -> Answer:
+    from replant.execute import nest
+
+    return nest.fresh(work)
+
+
+def _begin_above(number: int) -> None:
+    from replant.execute import nest
+
+    nest.begin_above(number)
+
+
+def _work(image: str, stop: bool, policy: Policy, phase: Callable[[str], Phase]) -> Answer:
+    model = _restore(image, stop, policy, phase)
+    return {"root": model.root, "pids": tuple(t.pid for t in model.tasks)}
 
 
 def _restore(image: str, stop: bool, policy: Policy, phase: Callable[[str], Phase]) -> Model:
@@ -93,8 +124,10 @@ def _restore(image: str, stop: bool, policy: Policy, phase: Callable[[str], Phas
         with phase("check"):
             _check(model)
         with phase("restore"):
-            work = partial(_make, opened, model, stop, policy)
-            worker.run(work, meanwhile=partial(_verify, opened), avoid=tree.numbers(model))
+            work, numbers = partial(_make, opened, model, stop, policy), tree.numbers(model)
+            if os.getpid() == 1:
+                _begin_above(max(numbers))
+            worker.run(work, meanwhile=partial(_verify, opened), avoid=numbers)
     finally:
         opened.close()
     return model
@@ -108,14 +141,14 @@ def _verify(opened: Image) -> None:
 def blockers(model: Model) -> list[Blocker]:
     """Everything that stands against restoring the tree on this host: pids taken, files changed or missing, …"""
     until = time.monotonic() + _REAPING
-    numbers = sorted({tid for t in model.tasks for tid in t.threads} | tree.numbers(model))
+    numbers = sorted(tree.numbers(model))
     found = [
         Blocker(
             f"the pid {tid} is taken",
             code="pid-taken",
             pid=tid,
             resource=f"pid {tid}",
-            hint="wait until that process has ended, or restore inside a pid namespace of its own (unshare(1))",
+            hint="wait until that process has ended, or restore with --new-pids",
         )
         for tid in numbers
         if _taken(tid, until)

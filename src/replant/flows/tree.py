@@ -56,8 +56,8 @@ def derive_tree(model: Model) -> Derivation:
 
 
 def numbers(model: Model) -> set[int]:
-    """Every pid that must be free: those of the tree and those of dead leaders, for which helpers stand in."""
-    inside = {n for t in model.tasks for n in (t.pid, t.pgid, t.sid)}
+    """Every number that must be free: tasks, threads, and dead leaders of groups, for which helpers stand in."""
+    inside = {n for t in model.tasks for n in (t.pid, t.pgid, t.sid, *t.threads)}
     return inside - {_OUTSIDE}
 
 
