@@ -47,7 +47,7 @@ class Opening:
         return self._holders.get(number)
 
     def _maker(self, kind: FileKind, files: Sequence[File]) -> int:
-        maker = getattr(kind, "maker", None)
+        maker = registry.hook(kind, "maker")
         pid: int = maker(files) if maker is not None else 0
         alive = any(t.pid == pid and t.state != "Z" for t in self.model.tasks)
         return pid if alive else 0
@@ -111,14 +111,14 @@ class Opening:
 
     def _hook(self, name: str, table: FdTable, on: Track) -> None:
         for file, fd in sorted(self._held(table), key=lambda row: _comes_last(row[0])):
-            hook = getattr(registry.file_kind(file.kind), name, None)
+            hook = registry.hook(registry.file_kind(file.kind), name)
             if hook is not None:
                 hook(file, fd, on, self._side)
 
     def finish(self, on: Track) -> None:
         """Calls of the restorer when all memory and all descriptors stand: seals."""
         for file in self.model.files:
-            finish = getattr(registry.file_kind(file.kind), "finish", None)
+            finish = registry.hook(registry.file_kind(file.kind), "finish")
             if finish is not None:
                 finish(file, on, self._side)
 
@@ -139,7 +139,7 @@ class Opening:
 
     def _open(self, kind: FileKind, files: Sequence[File], on: Track) -> dict[int, Slot]:
         slots = kind.make(files, on, self._side)
-        seekable = getattr(kind, "SEEKABLE", True)
+        seekable = registry.hook(kind, "SEEKABLE") is not False
         return {f.number: self._described(f, slot, seekable, on) for f, slot in zip(files, slots, strict=True)}
 
     def _described(self, file: File, slot: Slot | int, seekable: bool, on: Track) -> Slot:
@@ -158,7 +158,7 @@ class Opening:
 
 def _comes_last(file: File) -> bool:
     """Whether what a kind does in its place needs everything else in its own (epoll sets watch pidfds)."""
-    return getattr(registry.file_kind(file.kind), "ATTACH_LAST", False)
+    return bool(registry.hook(registry.file_kind(file.kind), "ATTACH_LAST"))
 
 
 def _number(fd: Slot | int) -> int:

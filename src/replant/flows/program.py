@@ -116,7 +116,7 @@ class Program:
 
     def queued_for(self, task: Task) -> set[int]:
         """The signals that a process or one of its threads will have pending."""
-        hooks = [(n, getattr(k, "queues", None)) for n, k in registry.task_kinds().items()]
+        hooks = [(n, registry.hook(k, "queues")) for n, k in registry.task_kinds().items()]
         states = [(queues, self.state(name, tid)) for name, queues in hooks if queues for tid in task.threads]
         return {signal for queues, state in states if state is not None for signal in queues(state)}
 
@@ -185,7 +185,7 @@ class Program:
         """What the restorer writes about tasks that exist: files of /proc, owners of signals."""
         for tid, states in self._states.items():
             for name, state in states.items():
-                make = getattr(registry.task_kinds()[name], "make_outside", None)
+                make = registry.hook(registry.task_kinds()[name], "make_outside")
                 if make is not None:
                     make(state, tid, self.outside, self)
         self.files.owners(self.outside)

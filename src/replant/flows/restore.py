@@ -155,11 +155,11 @@ def blockers(model: Model) -> list[Blocker]:
     ]
     checks: list[Callable[[], None]] = []
     for file in model.files:
-        check = getattr(registry.file_kind(file.kind), "check", None)
+        check = registry.hook(registry.file_kind(file.kind), "check")
         if check is not None:
             checks.append(partial(check, file))
     for a in model.attributes:
-        check = getattr(registry.task_kinds()[a.kind], "check", None)
+        check = registry.hook(registry.task_kinds()[a.kind], "check")
         if check is not None:
             checks.append(partial(check, a.state, a.tid))
     for each in checks:

@@ -16,6 +16,7 @@ from replant.resources import order
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from replant.model.frozen import Frozen
     from replant.model.tree import File
@@ -116,6 +117,11 @@ def file_kind(name: str) -> FileKind | None:
     return _files[name]
 
 
+def hook(kind: FileKind | TaskKind | None, name: str) -> Any:
+    """What a kind has of an optional name, None if nothing; getattr would make an error for each that has not."""
+    return kind.__dict__.get(name)
+
+
 def claim_file(f: FileFacts) -> tuple[str, FileKind]:
     """The kind that keeps this file description.
 
@@ -148,7 +154,7 @@ def grouped(files: Sequence[File]) -> list[tuple[FileKind, list[File]]]:
     """Files that must be made in one go stand together, in the order of the first of each group."""
     groups: dict[object, list[File]] = {}
     for file in files:
-        group = getattr(file_kind(file.kind), "group", None)
+        group = hook(file_kind(file.kind), "group")
         key = (file.kind, group(file)) if group is not None else file.number
         groups.setdefault(key, []).append(file)
     return [(_known(members[0].kind), members) for members in groups.values()]
