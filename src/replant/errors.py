@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 class ReplantError(Exception):
@@ -59,11 +59,16 @@ class Refused(ReplantError):
             resource=first.resource if first else None,
             hint=first.hint if first else "",
         )
-        self.blockers = tuple(blockers)
+        self.blockers = once(blockers)
 
     def as_dict(self) -> dict[str, object]:
         """The error with every blocker."""
         return {**super().as_dict(), "blockers": [b.as_dict() for b in self.blockers]}
+
+
+def once(blockers: Iterable[Blocker]) -> tuple[Blocker, ...]:
+    """Each of them once, though several objects may have met the same obstacle."""
+    return tuple({(b.code, b.pid, b.resource, str(b)): b for b in blockers}.values())
 
 
 class TaskGone(ReplantError):

@@ -44,6 +44,13 @@ class Choice:
 
 OPTIONS = (
     Choice(
+        "ipc",
+        "dump",
+        "leave what others use as well (System V IPC) as it is: it must still be there at the restore",
+        "a tree that shares one is refused",
+        ("leave",),
+    ),
+    Choice(
         "locks",
         "dump",
         "keep locks of files, which nobody else takes meanwhile",
@@ -102,5 +109,5 @@ class Policy:
 
 
 DEFAULT = Policy()
-LOOKING = Policy({"locks": "keep", "outside": "close", "peer-credentials": "change", "pending": "skip"})
+LOOKING = Policy({"ipc": "leave", "locks": "keep", "outside": "close", "peer-credentials": "change", "pending": "skip"})
 """For who only looks at a tree: what a dump would refuse for fear of losing it is no reason not to show it."""

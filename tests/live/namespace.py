@@ -1,4 +1,4 @@
-"""A test body in pid, mount and network namespaces of its own: all pids are free, and nothing outlives the test.
+"""A test body in pid, mount, network and IPC namespaces of its own: all pids are free, and nothing outlives the test.
 
 Four processes: the test runner; a helper that unshares; **init** (process 1), which reaps; the **body** (process 2).
 When the body ends, init ends, and with it the kernel ends whatever is left in the namespace. If the runner dies or
@@ -17,6 +17,7 @@ from collections.abc import Callable
 import pytest
 
 CLONE_NEWNS = 0x20000
+CLONE_NEWIPC = 0x8000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 MS_REC = 0x4000
@@ -61,7 +62,7 @@ def _leave_with(run: Callable[[], int]) -> None:
 
 
 def _helper(body: Callable[[], object], report: int) -> int:
-    _call("unshare", CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
+    _call("unshare", CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC)
     init = os.fork()
     if init == 0:
         _leave_with(lambda: _init(body, report))

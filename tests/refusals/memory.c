@@ -8,7 +8,6 @@
 #include <net/ethernet.h>
 #include <arpa/inet.h>
 #include <sys/ioctl.h>
-#include <sys/shm.h>
 
 #define SIZE 8192
 static const char word[] = "what the memory holds";
@@ -51,13 +50,6 @@ static const char *secret_memory(void) {
     if (fd >= 0 && ftruncate(fd, SIZE))
         abort();
     return hold(shared(fd, SIZE, 0));
-}
-
-static const char *sysv(void) {
-    int id = shmget(IPC_PRIVATE, SIZE, 0600);
-    void *at = id < 0 ? MAP_FAILED : shmat(id, NULL, 0);
-    shmctl(id, IPC_RMID, NULL);
-    return hold(at);
 }
 
 static const char *sealed(void) {
@@ -112,6 +104,6 @@ static const char *key(void) {
 
 #define ROW(name) {#name, name, check}
 const struct thing memory[] = {
-    ROW(huge), ROW(secret_memory), ROW(sysv), ROW(sealed), ROW(userfault_memory), ROW(perf_buffer), ROW(ring),
+    ROW(huge), ROW(secret_memory), ROW(sealed), ROW(userfault_memory), ROW(perf_buffer), ROW(ring),
     ROW(packet_ring), ROW(aio), ROW(key), {0},
 };

@@ -9,7 +9,6 @@
 #include <sys/io.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/sem.h>
 
 static pid_t children[16];
 static int count;
@@ -157,12 +156,6 @@ static const char *tracer(void) { /* the debugger is in the tree */
     return keep(child);
 }
 
-static const char *undo(void) { /* a change of a semaphore that the kernel takes back when the process ends */
-    int id = semget(IPC_PRIVATE, 1, 0600);
-    struct sembuf up = {0, 1, SEM_UNDO};
-    return id < 0 ? missing(id) : missing(semop(id, &up, 1));
-}
-
 static const char *dispatch(void) {
     return missing(prctl(59, 1, 0, -1L, 0)); /* PR_SET_SYSCALL_USER_DISPATCH */
 }
@@ -174,6 +167,6 @@ static const char *ports(void) { return missing(ioperm(0x80, 1, 1)); }
 const struct thing tasks[] = {
     ROW(shared_files), ROW(shared_memory), ROW(shared_directory), ROW(shared_actions), ROW(shared_by_siblings),
     ROW(thread_files), ROW(thread_directory), ROW(thread_network), ROW(filter), ROW(strict), ROW(keyring),
-    ROW(process_keyring), ROW(landlock_domain), ROW(landlock_thread), ROW(core), ROW(tracer), ROW(undo), ROW(dispatch),
+    ROW(process_keyring), ROW(landlock_domain), ROW(landlock_thread), ROW(core), ROW(tracer), ROW(dispatch),
     ROW(ports), ROW(vfork_thread), {0},
 };

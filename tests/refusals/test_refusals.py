@@ -52,7 +52,6 @@ THINGS = {
     # mappings
     "huge": ("mapping-ht", "[0-9a-f]+"),
     "secret_memory": ("kind-secretmem", "mapping [0-9a-f-]+"),
-    "sysv": ("kind-sysv_shm", "mapping [0-9a-f-]+"),
     "sealed": ("mapping-sl", "[0-9a-f]+"),
     "userfault_memory": ("mapping-um", "[0-9a-f]+"),
     "perf_buffer": ("mapping-pf", "[0-9a-f]+"),
@@ -77,7 +76,6 @@ THINGS = {
     "landlock_thread": ("landlock", r"task \d+"),
     "core": ("dead-with-core", r"task \d+"),
     "tracer": ("traced", r"tracer \d+"),
-    "undo": ("semaphore-undo", "SEM_UNDO"),
     "dispatch": ("syscall-user-dispatch", r"task \d+"),
     "ports": ("io-ports", r"task \d+"),
     "vfork_thread": ("does-not-stop", r"task \d+"),
@@ -93,7 +91,7 @@ THINGS = {
     "pid": ("namespace", "pid, pid_for_children"),
     "time": ("namespace", "time, time_for_children"),
 }
-TOGETHER = ("io_uring", "perf_event", "netlink", "lease", "sysv", "sealed", "aio", "core", "keyring", "shared_files")
+TOGETHER = ("io_uring", "perf_event", "netlink", "lease", "sealed", "aio", "core", "keyring", "shared_files")
 
 
 def start(things: Path, folder: Path, *names: str) -> Program:

@@ -41,16 +41,26 @@ Arg = int | bytes | Out | Slot
 
 
 class Call:
-    """One system call: ``nr``, up to six ``args``, the reason it is there, and error numbers that are no failure."""
+    """One system call: ``nr``, up to six ``args``, the reason it is there, and error numbers that are no failure.
 
-    __slots__ = ("args", "nr", "ok", "undo", "why")
+    ``gives``: the only result that is right, where the kernel could give another one; looked at in the restorer.
+    """
 
-    def __init__(self, nr: int, *args: Arg, why: str = "", ok: Sequence[int] = ()) -> None:
+    __slots__ = ("args", "gives", "nr", "ok", "undo", "why")
+
+    def __init__(self, nr: int, *args: Arg, why: str = "", ok: Sequence[int] = (), gives: int | None = None) -> None:
         self.nr = nr
         self.args = args
         self.why = why
         self.ok = ok
+        self.gives = gives
         self.undo: Call | None = None
+
+    def failed(self, ret: int) -> bool:
+        """Whether ``ret`` is an error that matters, or not the result that was wanted."""
+        if self.gives is not None and ret >= 0:
+            return ret != self.gives
+        return ret < 0 and -ret not in self.ok
 
 
 class Answer:
@@ -76,9 +86,9 @@ class Track:
         self.calls: list[Call] = []
         self.answers: list[Answer] = []
 
-    def call(self, nr: int, *args: Arg, why: str = "", ok: Sequence[int] = ()) -> Slot:
+    def call(self, nr: int, *args: Arg, why: str = "", ok: Sequence[int] = (), gives: int | None = None) -> Slot:
         """Append a call; its result can be an argument of later ones. ``ok``: errors to pass over."""
-        self.calls.append(Call(nr, *args, why=why, ok=ok))
+        self.calls.append(Call(nr, *args, why=why, ok=ok, gives=gives))
         return Slot(self, len(self.calls) - 1)
 
     def undo(self, slot: Slot, nr: int, *args: Arg) -> None:

@@ -22,7 +22,8 @@ _ALIGN = 64  # XRSTOR wants its area aligned so, and records are as long
 
 
 # the kernel maps from the top down, programs and their heaps begin at the bottom or at 0x5500_0000_0000
-_PLACES = tuple(range(0x2000_0000_0000, 0x5000_0000_0000, 0x100_0000_0000))
+_APART = 0x100_0000_0000
+_PLACES = tuple(range(0x2000_0000_0000, 0x5000_0000_0000, _APART))
 
 
 class Arena:
@@ -73,14 +74,16 @@ class Arena:
         os.close(self.fd)
 
 
-def find_place(spaces: Iterable[Sequence[Vma]], size: int) -> int:
+def find_place(spaces: Iterable[Sequence[Vma]], size: int, besides: int = 0) -> int:
     """An address where ``size`` bytes are free in all address spaces (mappings in order of address each).
+
+    ``besides``: an address near a place that is already taken.
 
     :raises MemoryError: none of the places far from where the kernel puts things is free in all of them.
     """
     spaces = list(spaces)
     for place in _PLACES:
-        if not any(_overlaps(vmas, place, place + size) for vmas in spaces):
+        if not place <= besides < place + _APART and not any(_overlaps(vmas, place, place + size) for vmas in spaces):
             return place
     raise MemoryError("no address is free in all processes of the tree")
 

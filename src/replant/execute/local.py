@@ -46,10 +46,12 @@ class Restorer:
     def _run(self, call: Call, track: Track) -> None:
         answer = standin.run(call, _one) if isinstance(call, standin.StandIn) else _one(call)
         track.answers.append(answer)
-        if answer.ret < 0 and -answer.ret not in call.ok:
+        made = [(call, answer)]
+        if isinstance(call, standin.StandIn):
+            made = [*zip(call.inner.calls, call.inner.answers, strict=True)]
+        self._undo += [(one.undo, track) for one, given in made if one.undo is not None and given.ret >= 0]
+        if call.failed(answer.ret):
             raise failed(call, answer.ret, track.actor)
-        if call.undo is not None:
-            self._undo.append((call.undo, track))
 
     def undo(self) -> None:
         """Take everything back, last first; what cannot be taken back is passed over."""
@@ -87,8 +89,9 @@ def _record(track: Track, first: int, ns: int) -> None:
 
 def failed(call: Call, ret: int, actor: str) -> ReplantError:
     """The error that tells which call of which actor the kernel refused, and what the call was for."""
+    how = f"failed: {os.strerror(-ret)}" if ret < 0 else f"gave {ret}, not {call.gives}"
     return ReplantError(
-        f"{call.why or 'a step of the restore'}: {x86_64.name(call.nr)} of {actor} failed: {os.strerror(-ret)}",
+        f"{call.why or 'a step of the restore'}: {x86_64.name(call.nr)} of {actor} {how}",
         code="restore-step",
         pid=int(actor) if actor.isdigit() else None,
         resource=x86_64.name(call.nr),

@@ -1,8 +1,9 @@
 """Calls that only a process with a certain number can make, made before the tree exists.
 
-A socket remembers the pid and the user of whoever paired, connected or listened (SO_PEERCRED, unix(7)). So for such
-calls a process with that pid and those effective ids comes into being, shares the descriptors of the restorer, makes
-them, and is gone: the number is free again for the tree, and what the socket remembers stays.
+A socket remembers the pid and the user of whoever paired, connected or listened (SO_PEERCRED, unix(7)), an object of
+System V IPC who made it. So for such calls a process with that pid and those effective ids comes into being, shares the
+descriptors of the restorer, makes them, and is gone: the number is free again for the tree, and what is remembered
+stays. Pid 0 stands for any number.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class StandIn(Call):
     __slots__ = ("gid", "inner", "pid", "uid")
 
     def __init__(self, pid: int, uid: int, gid: int) -> None:
-        super().__init__(x86_64.clone3, why=f"a stand-in for process {pid}, whom sockets will remember")
+        super().__init__(x86_64.clone3, why=f"a stand-in for process {pid or 'any'}, who will be remembered")
         self.inner = Track(f"stand-in {pid}")
         self.pid = pid
         self.uid = uid
@@ -59,8 +60,8 @@ def run(call: StandIn, one: Callable[[Call], Answer]) -> Answer:
         rets = struct.unpack_from(f"={len(calls)}q", results)
     call.inner.answers[:] = [Answer(ret) for ret in rets]
     for made, ret in zip(calls, rets, strict=True):
-        if ret < 0 and -ret not in made.ok:
-            return Answer(ret)
+        if made.failed(ret):
+            return Answer(ret if ret < 0 else -_EEXIST)  # somebody else has the number that was wanted
     return Answer(0)
 
 
@@ -73,14 +74,15 @@ def _act(call: StandIn, one: Callable[[Call], Answer], results: mmap.mmap) -> No
         answer = one(made)
         call.inner.answers.append(answer)
         struct.pack_into("=q", results, 8 * number, answer.ret)
-        if answer.ret < 0 and -answer.ret not in made.ok:
+        if made.failed(answer.ret):
             return
 
 
 def _clone(pid: int, act: Callable[[], None]) -> int:
     """A child with that pid, which ends after ``act``; this returns when it has ended (CLONE_VFORK)."""
     wanted = bytearray(struct.pack("=i", pid))
-    args = struct.pack("=11Q", _CLONE_FILES | _CLONE_VFORK, 0, 0, 0, 0, 0, 0, 0, libc.address(wanted), 1, 0)
+    numbers = (libc.address(wanted), 1) if pid else (0, 0)
+    args = struct.pack("=11Q", _CLONE_FILES | _CLONE_VFORK, 0, 0, 0, 0, 0, 0, 0, *numbers, 0)
     child = libc.syscall_raw(x86_64.clone3, args, len(args))
     if child == 0:
         try:
@@ -91,7 +93,7 @@ def _clone(pid: int, act: Callable[[], None]) -> int:
     if child < 0:
         why = "that number is taken" if child == -_EEXIST else os.strerror(-child)
         raise ReplantError(
-            f"no process {pid} can be made for what sockets remember of it: {why}",
+            f"no process {pid} can be made for what will be remembered of it: {why}",
             code="pid-taken" if child == -_EEXIST else "restore-step",
             pid=pid,
             resource=f"pid {pid}",

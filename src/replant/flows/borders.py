@@ -8,7 +8,6 @@ than ours are blockers, and so is a dead child that has left a core: its wait st
 from __future__ import annotations
 
 import os
-import time
 
 from replant.abi import kcmp
 from replant.errors import Blocker
@@ -30,7 +29,6 @@ def blockers(alive: Sequence[FrozenTask], stats: Mapping[int, Stat]) -> Iterator
     """Everything of the kind in a frozen tree."""
     yield from _cores(stats)
     yield from _elsewhere(alive)
-    yield from _undoers(alive, stats)
     for task in alive:
         yield from _odd_threads(task)
     for name, kind, what in _SHARED:
@@ -79,36 +77,6 @@ def _namespaces(pid: int, tid: int) -> dict[str, int]:
     finally:
         os.close(folder)
     return found
-
-
-def _undoers(alive: Sequence[FrozenTask], stats: Mapping[int, Stat]) -> Iterator[Blocker]:
-    """Processes that may have changed semaphores with SEM_UNDO, semop(2): the kernel is to take that back at their end.
-
-    A list of such changes is no sign of one, as every process that ever had two threads has a list. But without a set
-    of semaphores that was used since the process began there is none in it.
-    """
-    used = _semaphores_used()
-    if used:
-        boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        for task in alive:
-            began = boot + stats[task.pid].starttime / os.sysconf("SC_CLK_TCK")
-            if used >= began - 1 and not all(same(kcmp.SYSVSEM, t.tid, os.getpid()) for t in task.threads):
-                yield Blocker(
-                    f"process {task.pid} may have changes of semaphores to undo at its end (SEM_UNDO)",
-                    code="semaphore-undo",
-                    pid=task.pid,
-                    resource="SEM_UNDO",
-                    hint="dump it once the semaphores of semop(2) that it uses are gone: see ipcs -s, ipcrm -s",
-                )
-
-
-def _semaphores_used() -> int:
-    """When a semaphore of this IPC namespace was used last, in seconds since the epoch; 0: there is none."""
-    try:
-        with open("/proc/sysvipc/sem", encoding="ascii") as file:
-            return max((int(line.split()[8]) for line in file.readlines()[1:]), default=0)
-    except FileNotFoundError:  # a kernel without them
-        return 0
 
 
 def _odd_threads(task: FrozenTask) -> Iterator[Blocker]:

@@ -20,7 +20,7 @@ from replant.model.tree import Attribute, Mm, Model, Task, Vma
 from replant.observe import procfs
 from replant.pages.store import PageReader, PageWriter
 from replant.policy import DEFAULT
-from replant.resources import advice
+from replant.resources import advice, registry
 from replant.tracee import freeze, remote
 
 TYPE_CHECKING = False
@@ -66,6 +66,10 @@ class Capture:
     def pids(self) -> set[int]:
         """The pids of the tree."""
         return self._stats.keys()  # type: ignore[return-value]
+
+    def mappings(self, dev: int, ino: int) -> int:
+        """How many mappings of the tree are of that inode."""
+        return self.files.mappings(dev, ino)
 
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a descriptor of the tree has that inode."""
@@ -171,7 +175,7 @@ class Capture:
             return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "anon", -1)
         if m.inode or m.path[:1] == "/":  # the first segment of System V has the inode number 0
             file = self.files.add_mapping(pid, m, m.shared and writable)
-            return Vma(m.start, m.end, m.prot, m.shared, chosen, m.offset, "file", file)
+            return Vma(m.start, m.end, m.prot, m.shared, chosen, m.offset, registry.map_name(m.path), file)
         return Vma(m.start, m.end, m.prot, m.shared, chosen, 0, "anon", -1)
 
     def _refuse(self, pid: int, m: Mapping, word: str) -> None:

@@ -86,6 +86,7 @@ def compare(a: Side, b: Side) -> list[Difference]:
         *_tasks(a.model, b.model),
         *_memory(a.model, b.model),
         *_descriptors(a, b, elapsed),
+        *_standing(a, b, elapsed),
         *_attributes(a, b, elapsed),
     ]
 
@@ -164,6 +165,24 @@ def _descriptors(a: Side, b: Side, elapsed: int) -> Iterable[Difference]:
             yield Difference(where, "descriptor", "shares a file description that it did not share")
         paired[before.file] = after.file
         yield from _file(where, a, b, a.model.files[before.file], b.model.files[after.file], elapsed)
+
+
+def _standing(a: Side, b: Side, elapsed: int) -> Iterable[Difference]:
+    """Objects behind no descriptor, by what their kind tells them apart by."""
+    old, new = _objects(a.model), _objects(b.model)
+    for name, key in sorted(old.keys() | new.keys(), key=str):
+        before, after = old.get((name, key)), new.get((name, key))
+        if before is None or after is None:
+            yield Difference(f"{name} {key}", name, "is gone" if before else "is new")
+            continue
+        for what in _same(registry.file_kind(name), a.state(before.state), b.state(after.state), elapsed):
+            yield Difference(f"{name} {key}", name, what)
+
+
+def _objects(model: Model) -> dict[tuple[str, object], File]:
+    kinds = [(file, registry.file_kind(file.kind)) for file in model.files]
+    standing = [(f, registry.hook(k, "group")) for f, k in kinds if registry.hook(k, "DESCRIPTOR") is False]
+    return {(f.kind, group(f)): f for f, group in standing}
 
 
 def _file(where: str, a: Side, b: Side, old: File, new: File, elapsed: int) -> Iterable[Difference]:

@@ -106,6 +106,12 @@ class Files:
         self.inodes: set[int] = set()
         self._pidfds: dict[int, int] = {}
         self._inodes_mapped: dict[tuple[object, ...], int] = {}
+        self._mappings: dict[int, int] = {}
+
+    def mappings(self, dev: int, ino: int) -> int:
+        """How many mappings of the tree are of that inode."""
+        of = {file.number for file in self.found if (file.dev, file.ino) == (dev, ino)}
+        return sum(count for number, count in self._mappings.items() if number in of)
 
     def pidfd(self, pid: int) -> int:
         """A pidfd of a process of the tree, opened once."""
@@ -178,7 +184,9 @@ class Files:
             where = f"mapping {m.start:x}-{m.end:x}"
             flags = os.O_RDWR if writable else os.O_RDONLY
             self._inodes_mapped[key] = self._inode(pid, where, path, os.readlink(path), os.stat(path), flags)
-        return self._inodes_mapped[key]
+        number = self._inodes_mapped[key]
+        self._mappings[number] = self._mappings.get(number, 0) + 1
+        return number
 
     def _inode(self, pid: int, where: str, path: str, link: str, st: os.stat_result, flags: int) -> int:
         key = (st.st_dev, st.st_ino, link, flags)
@@ -201,12 +209,24 @@ class Files:
                 blockers.append(b)
             finally:
                 f.close()
+        self._standing(rows, dump, blockers)
         for kind, group in registry.grouped(rows):
             try:
                 getattr(kind, "complete", _complete)(group)
             except Blocker as b:
                 blockers.append(b)
         return tuple(rows)
+
+    def _standing(self, rows: list[File], dump: DumpSide, blockers: list[Blocker]) -> None:
+        """Rows of what belongs to the tree though nothing of it refers to it."""
+        number = len(self.found)
+        for name, kind in registry.standing():
+            try:
+                for state in kind.standing(dump, [row for row in rows if row.kind == name]):
+                    rows.append(File(number, name, 0, 0, None, state))
+                    number += 1
+            except Blocker as b:
+                blockers.append(b)
 
     def close(self) -> None:
         """Close every descriptor that was opened to look."""

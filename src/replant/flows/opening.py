@@ -36,7 +36,7 @@ class Opening:
         self.restorer = Track("replant")
         self.fds: dict[int, Slot | int] = {}
         self._side = side
-        self._made: dict[int, tuple[int, Slot]] = {}
+        self._made: dict[int, tuple[int, Slot | int]] = {}
         self._holders = {d.file: (t.pid, d.fd) for t in reversed(model.tables) for d in reversed(t.entries)}
         self.pages: Slot | int = self._raised(pages_fd, self.restorer)
         self._ourselves: Slot | int = 0
@@ -137,8 +137,10 @@ class Opening:
                 on.call(x86_64.fcntl, fd, _F_SETOWN_EX, struct.pack("<ii", o.type, o.pid), why="owner of signals")
                 on.call(x86_64.fcntl, fd, _F_SETSIG, o.signal, why="signal of the owner")
 
-    def _open(self, kind: FileKind, files: Sequence[File], on: Track) -> dict[int, Slot]:
+    def _open(self, kind: FileKind, files: Sequence[File], on: Track) -> dict[int, Slot | int]:
         slots = kind.make(files, on, self._side)
+        if registry.hook(kind, "DESCRIPTOR") is False:
+            return {f.number: slot for f, slot in zip(files, slots, strict=True)}
         seekable = registry.hook(kind, "SEEKABLE") is not False
         return {f.number: self._described(f, slot, seekable, on) for f, slot in zip(files, slots, strict=True)}
 

@@ -12,6 +12,7 @@ import time
 from replant.abi import mman, x86_64
 from replant.abi.call import Track
 from replant.execute import standin
+from replant.execute.arena import find_place
 from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
 from replant.flows.opening import Opening
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from replant.abi.call import Slot
     from replant.model.frozen import Frozen
-    from replant.model.tree import Extent, Mm, Model, Task, Vma
+    from replant.model.tree import Extent, File, Mm, Model, Task, Vma
     from replant.pages.store import PageReader
     from replant.policy import Policy
 
@@ -95,6 +96,14 @@ class Program:
     def stand_in(self, on: Track, pid: int, uid: int, gid: int) -> Track:
         """A track for calls that a process with that pid and those ids makes, at this place of ``on``."""
         return standin.add(on, pid, uid, gid)
+
+    def file(self, number: int) -> File:
+        """The row of a description."""
+        return self.model.files[number]
+
+    def room(self, length: int) -> int:
+        """An address where no process has or will have anything, the restore's own things included."""
+        return find_place([m.vmas for m in self.model.mms], length, besides=self.parked)
 
     def exe_fd(self, tid: int) -> int:
         """The descriptor of the executable of process ``tid``: a number, known once the restorer has opened it."""
@@ -196,13 +205,20 @@ class Program:
         """Mappings, pages, protections, advice; full parts are yielded, the one that is not is returned."""
         mm = self.mms[task.pid]
         shut: list[Vma] = []
+        together: dict[str, list[tuple[Vma, Slot | int, int]]] = {}
         for vma, fd, prot in self._mappings(mm):
             if prot != vma.prot:
                 shut.append(vma)
-            registry.map_kind(vma.kind).make(vma, fd, prot, on, self)
+            kind = registry.map_kind(vma.kind)
+            if registry.hook(kind, "make_all") is not None:
+                together.setdefault(vma.kind, []).append((vma, fd, prot))
+            else:
+                kind.make(vma, fd, prot, on, self)
             if len(on.calls) >= _PART:
                 yield on
                 on = Track(on.actor)
+        for name, rows in together.items():
+            registry.map_kind(name).make_all(rows, on, self)
         filling = fill_calls(mm.runs, self.pages, mm.vmas)
         for first in range(0, len(filling), _PART):
             on.calls += filling[first : first + _PART]

@@ -11,7 +11,7 @@ import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 
 from replant.abi import x86_64
-from replant.errors import Blocker, Refused, TaskGone
+from replant.errors import Blocker, Refused, TaskGone, once
 from replant.execute import landing, worker
 from replant.execute.arena import Arena, find_place
 from replant.execute.clone import CLONE_PTRACE, clone_args, free_number
@@ -167,7 +167,7 @@ def blockers(model: Model) -> list[Blocker]:
             each()
         except Blocker as b:
             found.append(b)
-    return found
+    return list(once(found))
 
 
 def _taken(number: int, until: float) -> bool:

@@ -98,14 +98,18 @@ class Observer:
         for kind in kinds:
             self._records(kind, None, own, leaders=kind is not Task)  # type: ignore[type-var]
 
-    def queues(self, pids: Sequence[int]) -> Queues | None:
-        """What waits in epoll sets, unix sockets and for signals, of those the caller may ptrace; only BPF can tell."""
+    def queues(self, pids: Sequence[int], kind: type[Queues] | None = None) -> Queues | None:
+        """What waits in epoll sets, unix sockets and for signals, of those the caller may ptrace; only BPF can tell.
+
+        ``kind``: another reader of the kernel's memory.
+        """
         if self._bpf is None:
             return None
         from .bpf.queues import Queues
 
         forbidden = hidden(pids)
-        return Queues(self._bpf, {pid: n for pid, n in self._among(pids).items() if n and pid not in forbidden})
+        numbers = {pid: n for pid, n in self._among(pids).items() if n and pid not in forbidden}
+        return (kind or Queues)(self._bpf, numbers)
 
     def look(
         self,

@@ -71,6 +71,10 @@ class DumpSide(Protocol):
         """The pids (tgids) of the tree."""
         ...
 
+    def mappings(self, dev: int, ino: int) -> int:
+        """How many mappings of the tree are of that inode."""
+        ...
+
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a pipe or socket with that inode number is open in the tree (``pipe:[ino]``, ``socket:[ino]``)."""
         ...
@@ -90,6 +94,14 @@ class RestoreSide(Protocol):
 
     def fd(self, number: int) -> Slot | int:
         """The descriptor of file description ``number`` that the restorer and all stubs have until the end."""
+        ...
+
+    def file(self, number: int) -> File:
+        """The row of file description ``number``."""
+        ...
+
+    def room(self, length: int) -> int:
+        """An address where no process of the tree has or will have anything, for something made aside."""
         ...
 
     def exe_fd(self, tid: int) -> int:
@@ -127,12 +139,22 @@ class FileKind(Protocol):
     VERSION: int
     State: type[Frozen]
 
+    # Optional, as the default for both is True: SEEKABLE, whether a description has an offset; DESCRIPTOR, whether it
+    # is one at all. What is none (an object of System V IPC) has a number of another sort, which ``make`` gives.
+
     def claims(self, f: FileFacts) -> bool:
         """Whether it is this kind; the registry asks only the module that bears the kernel's name for the thing."""
         ...
 
     def read(self, f: FileFacts, dump: DumpSide) -> Frozen:
         """The State. :raises Blocker: when it cannot be kept."""
+        ...
+
+    def standing(self, dump: DumpSide, known: Sequence[File]) -> Iterable[Frozen]:
+        """Optional. Objects of the tree for which neither descriptor nor mapping stands; ``known``: those found by one.
+
+        Asked of ``sysv_NAME`` if /proc/sysvipc/NAME lists any. :raises Blocker: one cannot be kept.
+        """
         ...
 
     def group(self, file: File) -> object:
@@ -288,4 +310,8 @@ class MapKind(Protocol):
 
     def make(self, vma: Vma, fd: Slot | int, prot: int, on: Track, restore: RestoreSide) -> None:
         """Calls in the process that put the mapping in place; ``prot`` is writable while pages are filled."""
+        ...
+
+    def make_all(self, rows: Sequence[tuple[Vma, Slot | int, int]], on: Track, restore: RestoreSide) -> None:
+        """Optional, instead of ``make``: all mappings of the kind that a process has, once its other ones stand."""
         ...

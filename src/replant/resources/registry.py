@@ -110,6 +110,32 @@ def preload(links: Iterable[str]) -> None:
         file_kind(name)
 
 
+def map_name(link: str) -> str:
+    """The name of the module that maps a file with that link: ``file``, unless the file's own kind has one."""
+    name = _nameless(link) if link.endswith(" (deleted)") else ""
+    if name and name not in _maps:
+        module = _load(f"replant.resources.maps.{name}")
+        if module is not None:
+            _maps[name] = module
+    return name if name in _maps else "file"
+
+
+_SYSV = "/proc/sysvipc"
+
+
+def standing() -> Iterable[tuple[str, FileKind]]:
+    """The kinds of objects that stand by themselves, of which there are any here."""
+    for sort in ("shm", "sem", "msg"):
+        try:
+            with open(f"{_SYSV}/{sort}", "rb") as file:
+                lines = file.read(1024).count(b"\n")
+        except FileNotFoundError:  # a kernel without
+            continue
+        kind = file_kind(f"sysv_{sort}") if lines > 1 else None
+        if kind is not None:
+            yield f"sysv_{sort}", kind
+
+
 def file_kind(name: str) -> FileKind | None:
     """The module of `replant.resources.files` of that name, None if there is none."""
     if name not in _files:
@@ -117,7 +143,7 @@ def file_kind(name: str) -> FileKind | None:
     return _files[name]
 
 
-def hook(kind: FileKind | TaskKind | None, name: str) -> Any:
+def hook(kind: FileKind | MapKind | TaskKind | None, name: str) -> Any:
     """What a kind has of an optional name, None if nothing; getattr would make an error for each that has not."""
     return kind.__dict__.get(name)
 

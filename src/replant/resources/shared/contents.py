@@ -21,16 +21,21 @@ _CHUNK = 1 << 30  # sendfile(2) moves at most 0x7ffff000 bytes a call
 
 
 def keep(f: FileFacts, dump: DumpSide) -> tuple[Extent, ...]:
-    """Put the contents of ``f`` into the page store.
+    """Put the contents of ``f`` into the page store."""
+    return keep_inode(f.grab(), f.size, dump)
+
+
+def keep_inode(fd: int, size: int, dump: DumpSide) -> tuple[Extent, ...]:
+    """Put the contents of the file behind ``fd`` into the page store.
 
     Through a description of our own: looking for data moves the offset, and that of the program must not move even if
     the dump is killed at that moment.
     """
-    fd = os.open(f"/proc/self/fd/{f.grab()}", os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
+    own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
     try:
-        return tuple(dump.keep_file(fd, f.size))
+        return tuple(dump.keep_file(own, size))
     finally:
-        os.close(fd)
+        os.close(own)
 
 
 def fill(on: Track, fd: Slot | int, size: int, extents: Iterable[Extent], restore: RestoreSide) -> None:
