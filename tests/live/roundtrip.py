@@ -40,6 +40,7 @@ MODES = {
     "running": Mode(dump=()),
     "new-pids": Mode(restore=("--detach", "--new-pids")),
     "unprivileged": Mode(user=65534),
+    "snapshot": Mode(dump=("--snapshot",)),
 }
 _STOPPED = ("task: state was 'R', is 'T'", "task: stop_signal was 0, is 19")
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)

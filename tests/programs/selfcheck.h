@@ -27,7 +27,7 @@ static void block_usr1(void) {
 }
 
 /* check returns NULL, or what is wrong. */
-static void serve(const char *(*check)(void)) {
+static inline void serve(const char *(*check)(void)) {
     sigset_t set;
     int number;
     sigemptyset(&set);

@@ -46,7 +46,7 @@ _TABLE = """
     sendfile fd fd address size | getrandom address size hex
 """
 
-SPECIAL = {0xFFFFFFFF: "trap", 0xFFFFFFFE: "xrstor", 0xFFFFFFFD: "jump"}
+SPECIAL = {0xFFFFFFFF: "trap", 0xFFFFFFFE: "xrstor", 0xFFFFFFFD: "jump", 0xFFFFFFFC: "clone"}
 """Numbers of what the interpreter of a batch does itself."""
 
 _OWN = {"trap": ("signal",), "xrstor": ("address", "hex"), "jump": ("address",)}

@@ -19,11 +19,14 @@ COMMAND = Command(
         Option("-o --output", "the directory to make; an image of that name is replaced", value="IMAGE"),
         Option("-k --kill", "end the tree once the image is complete"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
+        Option("--snapshot", "stop the tree only while it is copied in memory, and save the copy while it runs"),
         Option("--journal", "keep the journal there too, whatever becomes of the image", value="FILE"),
         *policy_options("dump"),
     ],
     "The tree goes on running unless --kill or --stop is given. The image appears whole or not at all, and whatever\n"
-    "fails, the tree runs on as it was found.",
+    "fails, the tree runs on as it was found.\n\n"
+    "With --snapshot the tree is stopped for milliseconds, but memory that it writes to meanwhile is there twice\n"
+    "until the dump is over; where all of it could not be, that is refused. With --kill or --stop it stays stopped.",
 )
 
 
@@ -40,7 +43,8 @@ def main(argv: Sequence[str]) -> int:
     from replant.flows.dump import dump
 
     kill, stop, journal = words.flag("kill"), words.flag("stop"), words.text("journal")
-    report = dump(pid, image, kill=kill, stop=stop, journal=journal, policy=words.policy())
+    snapshot = words.flag("snapshot")
+    report = dump(pid, image, kill=kill, stop=stop, snapshot=snapshot, journal=journal, policy=words.policy())
     if words.flag("json"):
         from replant.cli.output import document
 
@@ -68,4 +72,8 @@ def _tell(report: DumpReport) -> None:
     from replant.cli.output import count, lines, size
 
     what = f"{count(report.tasks, 'task')}, {count(report.threads, 'thread')}, {size(report.bytes_written)}"
-    lines([f"{report.image}: {what}; {report.total_ms:.0f} ms, stopped for {report.frozen_ms:.1f} ms"])
+    told = [f"{report.image}: {what}; {report.total_ms:.0f} ms, stopped for {report.frozen_ms:.1f} ms"]
+    if report.copies:
+        twice = f"{size(report.copies_bytes)} of memory were there twice in the end"
+        told.append(f"copies in memory lived for {report.copies_ms:.0f} ms; {twice}")
+    lines(told)

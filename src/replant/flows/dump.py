@@ -12,11 +12,12 @@ import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 from struct import iter_unpack
 
-from replant.flows import elsewhere, saving
+from replant.flows import elsewhere
 from replant.flows.asking import Asker
 from replant.flows.capture import Capture
 from replant.flows.facts import Facts
 from replant.flows.recording import Recording
+from replant.flows.saving import Contents
 from replant.image.container import ImageWriter
 from replant.journal import current
 from replant.model.frozen import Frozen
@@ -41,6 +42,9 @@ class DumpReport(Frozen):
     """What a dump did; times in milliseconds. ``pages_written`` counts pages of 4096 bytes.
 
     ``root_pid`` is the root as it was named; in the image it has the number of its own pid namespace.
+
+    What a snapshot costs: ``copies`` of processes lived for ``copies_ms``, and in the end ``copies_bytes`` of memory
+    were there twice.
     """
 
     image: str
@@ -51,13 +55,24 @@ class DumpReport(Frozen):
     bytes_written: int
     frozen_ms: float
     total_ms: float
+    copies: int
+    copies_ms: float
+    copies_bytes: int
 
 
 def dump(
-    pid: int, image: str, *, kill: bool = False, stop: bool = False, journal: str = "", policy: Policy = DEFAULT
+    pid: int,
+    image: str,
+    *,
+    kill: bool = False,
+    stop: bool = False,
+    snapshot: bool = False,
+    journal: str = "",
+    policy: Policy = DEFAULT,
 ) -> DumpReport:
     """Save the tree whose root is ``pid`` as ``image``; it runs on, or is killed, or is left stopped.
 
+    ``snapshot``: it is stopped only until its processes are copied in memory, and runs on while these are saved.
     The image has the journal in it; ``journal`` names a file that shall have it too, whatever becomes of the image.
 
     :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
@@ -65,12 +80,12 @@ def dump(
     """
     if number := elsewhere.number(pid):
         where = (os.path.abspath(image), os.path.abspath(journal) if journal else "")
-        there = partial(_dump, number, where[0], kill=kill, stop=stop, journal=where[1], policy=policy)
+        there = partial(_dump, number, where[0], where[1], kill=kill, stop=stop, snapshot=snapshot, policy=policy)
         return elsewhere.report(pid, there, kill)
-    return _dump(pid, image, kill=kill, stop=stop, journal=journal, policy=policy)
+    return _dump(pid, image, journal, kill=kill, stop=stop, snapshot=snapshot, policy=policy)
 
 
-def _dump(pid: int, image: str, *, kill: bool, stop: bool, journal: str, policy: Policy) -> DumpReport:
+def _dump(pid: int, image: str, journal: str, *, kill: bool, stop: bool, snapshot: bool, policy: Policy) -> DumpReport:
     began = time.perf_counter_ns()
     how = "kill" if kill else "stop" if stop else "run"
     gc.disable()
@@ -79,17 +94,36 @@ def _dump(pid: int, image: str, *, kill: bool, stop: bool, journal: str, policy:
             with trace.journal.phase("prepare"):
                 asker, facts = Asker(), Facts(pid)
                 registry.preload(_links(pid))  # modules are loaded before the tree is stopped
-            with freeze(pid) as frozen:
+                contents = _contents(pid, snapshot, how)
+            with contents, freeze(pid) as frozen:
                 store = PageWriter(out.pages_fd)
-                model = _save(frozen, Capture(frozen, store, policy, asker, facts), store, out)
+                model = _look(Capture(frozen, store, policy, asker, facts))
+                contents.hold(frozen, model, store, out.written)
+                early = snapshot and how == "run"
+                if early:
+                    frozen.release()
+                with trace.journal.phase("pages"):
+                    model = model._replace(mms=tuple(contents.save(model.mms, store, out.written)))
                 if how == "kill":  # it dies only when the image is there
                     _finish(out, model, trace)
-                frozen.release(how)
+                if not early:
+                    frozen.release(how)
             if how != "kill":
                 _finish(out, model, trace)
-            return _report(out, model, frozen, store, began)
+            return _report(out, model, frozen, contents, began)
     finally:
         gc.enable()
+
+
+def _contents(pid: int, snapshot: bool, how: str) -> Contents:
+    """Where the pages will be read from."""
+    if not snapshot:
+        return Contents()
+    from replant.flows import snapshots
+
+    if how == "run":
+        snapshots.check_room(pid)
+    return snapshots.Snapshot()
 
 
 def _links(pid: int) -> Iterator[str]:
@@ -109,18 +143,15 @@ def _finish(out: ImageWriter, model: Model, trace: Recording) -> None:
     out.commit()
 
 
-def _save(frozen: FrozenTree, capture: Capture, store: PageWriter, out: ImageWriter) -> Model:
-    """The model of the frozen tree, its pages in the store."""
+def _look(capture: Capture) -> Model:
     try:
         with current().phase("look"):
-            model = capture.model()
+            return capture.model()
     finally:
         capture.close()
-    with current().phase("pages"):
-        return model._replace(mms=tuple(saving.pages(model.mms, frozen, store, out.written)))
 
 
-def _report(out: ImageWriter, model: Model, frozen: FrozenTree, store: PageWriter, began: int) -> DumpReport:
+def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Contents, began: int) -> DumpReport:
     return DumpReport(
         image=out.path,
         root_pid=model.root,
@@ -130,4 +161,7 @@ def _report(out: ImageWriter, model: Model, frozen: FrozenTree, store: PageWrite
         bytes_written=out.bytes_written,
         frozen_ms=frozen.frozen_ms,
         total_ms=(time.perf_counter_ns() - began) / 1e6,
+        copies=contents.copies,
+        copies_ms=contents.copies_ms,
+        copies_bytes=contents.copies_bytes,
     )

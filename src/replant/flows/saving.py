@@ -1,4 +1,4 @@
-"""The pages of a stopped tree into the page store: what is much, each process writes itself (see `pages.copy`).
+"""The pages of stopped processes into the page store: what is much, each process writes itself (see `pages.copy`).
 
 For that a process takes the store's descriptor from us, pidfd_getfd(2), where it may: it must see us by our number and
 be allowed to trace us. Whatever it got is compared with ours before it is written to, as in another pid namespace our
@@ -26,10 +26,11 @@ from replant.tracee.remote import Inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Self
 
     from replant.abi.call import Answer, Slot
-    from replant.model.tree import Mm
+    from replant.model.tree import Mm, Model
     from replant.pages.scan import Scan
     from replant.pages.store import PageWriter
     from replant.tracee.freeze import FrozenTree
@@ -42,15 +43,45 @@ _CANNOT = (EBADF, EINVAL, EMFILE, ENOSYS, EPERM, ESRCH)
 _CGROUPS = "/sys/fs/cgroup"
 
 
-def pages(mms: Sequence[Mm], frozen: FrozenTree, store: PageWriter, written: Callable[[int], None]) -> Iterator[Mm]:
+class Contents:
+    """What the pages of a tree are read from, in a ``with``: the processes themselves, as long as they are stopped.
+
+    ``copies``, ``copies_ms``, ``copies_bytes``: see `replant.flows.dump.DumpReport`.
+    """
+
+    copies = 0
+    copies_ms = 0.0
+    copies_bytes = 0
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, FrozenTask] = {}
+
+    def hold(self, frozen: FrozenTree, model: Model, store: PageWriter, written: Callable[[int], None]) -> None:
+        """The tree has been stopped and looked at."""
+        self.tasks = {task.pid: task for task in frozen.tasks}
+
+    def save(self, mms: Iterable[Mm], store: PageWriter, written: Callable[[int], None]) -> Iterator[Mm]:
+        """`pages` of all of the tree."""
+        return pages(mms, self.tasks, store, written)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tasks = {}
+
+
+def pages(
+    mms: Iterable[Mm], tasks: Mapping[int, FrozenTask], store: PageWriter, written: Callable[[int], None]
+) -> Iterator[Mm]:
     """The address spaces with ``runs``, their pages in the store. Raises as `pages.copy.copy`.
 
-    ``written`` is told how much of the store is final.
+    ``tasks`` has the stopped process that holds the pages of each, by its pid. ``written`` is told how much of the
+    store is final.
     """
-    tasks = {task.pid: task for task in frozen.tasks}
     for mm in mms:
-        found = scan.scan(mm.pid, mm.vmas)
-        yield mm._replace(runs=_copy(tasks[mm.pid], found, store, written))
+        task = tasks[mm.pid]
+        yield mm._replace(runs=_copy(task, scan.scan(task.pid, mm.vmas), store, written))
         written(store.size)
 
 

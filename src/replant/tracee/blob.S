@@ -17,6 +17,8 @@
 #                  then go on at arg1, which is code, or with the next record if it is 0
 #       -2 XRSTOR  load the components arg1 of the extended state at arg0 (64-byte aligned, standard format)
 #       -3 JUMP    go on at arg0, which is code
+#       -4 FORK    clone(2) with arg0…arg4; the child goes on with the record at arg5, and stores nothing before that:
+#                  it may have the memory of its parent
 #
 # After a failure nothing runs until the next TRAP: what follows a TRAP is cleanup.
 
@@ -64,7 +66,15 @@ special:
         jz      1f
         inc     %eax
         jz      2f
-        jmp     *%rdi
+        inc     %eax
+        jz      3f
+        mov     $56, %eax                       # clone
+        syscall
+        test    %rax, %rax
+        jnz     done
+        mov     %r9, %rbx
+        jmp     run
+3:      jmp     *%rdi
 1:      mov     %edi, %r13d
         lea     next(%rip), %r14
         test    %rsi, %rsi

@@ -1,0 +1,172 @@
+"""Dumps that stop a tree only while its processes are copied in memory; pages are saved from the copies afterwards.
+
+All processes are copied while all are stopped: the image is of one instant. A copy has the private memory of its
+process, shared with it page by page until one of them writes (copy-on-write); what it has not is saved at once:
+
+* contents of shared mappings are saved with the files behind them while the tree is looked at, as in every dump;
+* areas of MADV_DONTFORK and MADV_WIPEONFORK are read from the process itself;
+* all of a process that no code of ours can run in, or that may not fork (RLIMIT_NPROC, pids.max, a deadline).
+
+What it costs: a page that the program writes to meanwhile is copied first, 2 to 4 µs each, and is there twice until
+the dump is over. If it writes to all of it, its private memory doubles, and so much must be free.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from struct import Struct
+
+from replant.errors import ReplantError, TaskGone
+from replant.flows.saving import Contents, pages
+from replant.journal import current
+from replant.journal.known import DECISION
+from replant.model.invariants import PAGE
+from replant.pages.scan import private
+from replant.tracee.copies import Copies
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from replant.model.tree import Mm, Model, Vma
+    from replant.pages.store import PageWriter
+    from replant.tracee.freeze import FrozenTree
+
+_NOT_FORKED = frozenset(("dc", "wf"))
+_TABLES = 512  # bytes of memory that a byte of page tables maps
+_KIB = 1024
+_row = Struct("<QQQ")
+
+
+class Snapshot(Contents):
+    """Contents that outlive the freeze."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._copies = Copies()
+        self._saved: dict[int, bytes] = {}
+        self._since = 0
+
+    def hold(self, frozen: FrozenTree, model: Model, store: PageWriter, written: Callable[[int], None]) -> None:
+        """Copy all processes, and save what copies do not have."""
+        living = [task for task in frozen.tasks if not task.zombie]
+        with current().phase("copies"):
+            self._since = time.monotonic_ns()
+            self._copies.make(living, {task.pid for task in model.tasks if task.subreaper})
+            self.tasks = self._copies.tasks
+            self.copies = len(self.tasks)
+        with current().phase("pages no copy has"):
+            here = {task.pid: task for task in living}
+            rest = (mm._replace(vmas=tuple(self._not_copied(mm))) for mm in model.mms)
+            for mm in pages([mm for mm in rest if mm.vmas], here, store, written):
+                self._saved[mm.pid] = mm.runs
+
+    def save(self, mms: Iterable[Mm], store: PageWriter, written: Callable[[int], None]) -> Iterator[Mm]:
+        """The address spaces; the copies end with the last one."""
+        for mm in mms:
+            early = self._saved.get(mm.pid, b"")
+            if mm.pid in self.tasks:
+                copied = mm._replace(vmas=tuple(v for v in mm.vmas if not _NOT_FORKED & {*v.flags.split()}))
+                (done,) = pages([copied], self.tasks, store, written)
+                yield mm._replace(runs=_joined(early, done.runs))
+            else:
+                yield mm._replace(runs=early)
+        self._end()
+
+    def __exit__(self, *_: object) -> None:
+        self._copies.end()
+
+    def _end(self) -> None:
+        self.copies_bytes = sum(_own_memory(task.pid) for task in self.tasks.values())
+        self._copies.end()
+        self.copies_ms = (time.monotonic_ns() - self._since) / 1e6
+
+    def _not_copied(self, mm: Mm) -> Sequence[Vma]:
+        why = self._copies.failed.get(mm.pid)
+        if mm.pid not in self.tasks:
+            DECISION(current(), mm.pid, "its pages are saved while it is stopped", why or "it has no copy")
+            return mm.vmas
+        return [v for v in private(mm.vmas) if _NOT_FORKED & {*v.flags.split()}]
+
+
+def _joined(some: bytes, others: bytes) -> bytes:
+    """Two lists of saved pages as one, in order of address."""
+    if not some or not others:
+        return some or others
+    return b"".join(_row.pack(*row) for row in sorted((*_row.iter_unpack(some), *_row.iter_unpack(others))))
+
+
+def _own_memory(pid: int) -> int:
+    """Bytes that no other process has as well; 0 if that cannot be asked."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii", errors="replace") as file:
+            words = [line.split() for line in file]
+    except OSError:
+        return 0
+    return sum(int(w[1]) * _KIB for w in words if w[0] in ("Private_Clean:", "Private_Dirty:"))
+
+
+def check_room(root: int) -> None:
+    """See that there is memory for a tree that writes to all of its own while it is saved.
+
+    :raises ReplantError: there is not.
+    """
+    pids = _tree(root)
+    wanted = sum(_private_memory(pid) for pid in pids)
+    wanted += wanted // _TABLES + PAGE * len(pids)
+    room, where = min([(_available(), "this host"), *_rooms(root)])
+    if wanted > room:
+        raise ReplantError(
+            f"a snapshot of the tree of {root} can need {wanted >> 20} MiB of memory, {where} has {room >> 20} left",
+            code="no-memory",
+            pid=root,
+            hint="dump it without --snapshot: it is stopped for longer then, but needs no memory",
+        )
+
+
+def _tree(root: int) -> list[int]:
+    """A running process and its descendants, as of now."""
+    found = [root]
+    for pid in found:
+        try:
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{tid}/children", "rb") as file:
+                    found += map(int, file.read().split())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def _private_memory(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            return sum(int(line.split()[1]) * _KIB for line in file if line.startswith("RssAnon:"))
+    except (FileNotFoundError, ProcessLookupError, TaskGone):
+        return 0
+
+
+def _available() -> int:
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return next((int(line.split()[1]) * _KIB for line in file if line.startswith("MemAvailable:")), 0)
+
+
+def _rooms(pid: int) -> Iterator[tuple[int, str]]:
+    """What the control groups of a process (cgroup v2) still allow, and their names."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            path = next((line[3:].rstrip("\n") for line in file if line.startswith("0::")), "/")
+    except OSError:
+        return
+    while path not in ("", "/"):
+        try:
+            limit, used = (_number(f"/sys/fs/cgroup{path}/memory.{name}") for name in ("max", "current"))
+            yield max(0, limit - used), f"control group {path}"
+        except (OSError, ValueError):  # no limit, or not to be seen from here
+            pass
+        path = os.path.dirname(path)
+
+
+def _number(path: str) -> int:
+    with open(path, encoding="ascii") as file:
+        return int(file.read())

@@ -1,0 +1,90 @@
+"""``dump --snapshot`` from outside: what it tells, what it refuses, what it does where no copy can be made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import replant
+from live import wait
+from live.command import replant_json
+from live.compile import compiled
+from live.program import Program
+from live.roundtrip import unchanged
+from replant.errors import ReplantError
+from replant.flows import snapshots
+from replant.tracee import visit
+
+ANON = Path(__file__).parents[1] / "programs" / "areas_anon.c"
+
+pytestmark = pytest.mark.isolated
+
+
+def areas(tmp_path: Path) -> Program:
+    """A program with areas of every sort, those among them that no fork has."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    return Program.start([str(compiled(ANON, tmp_path))], folder)
+
+
+def test_it_says_what_it_cost(tmp_path: Path) -> None:
+    with areas(tmp_path) as program:
+        program.until_ready()
+        report = replant_json("dump", program.root, "-o", tmp_path / "image", "--snapshot")
+        plain = replant_json("dump", program.root, "-o", tmp_path / "plain")
+        assert report["copies"] == 1
+        assert report["copies_ms"] > 0
+        assert report["pages_written"] == plain["pages_written"]
+        assert plain["copies"] == 0
+        assert not replant_json("diff", tmp_path / "image", tmp_path / "plain")["differences"]
+        program.ask()
+
+
+def test_it_is_refused_where_memory_would_not_suffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_available", lambda: 1 << 16)
+    with areas(tmp_path) as program:
+        program.until_ready()
+        with pytest.raises(ReplantError, match="this host has 0 left") as refused:
+            replant.dump(program.root, str(tmp_path / "image"), snapshot=True)
+        assert refused.value.code == "no-memory"
+        assert not (tmp_path / "image").exists()
+        replant.dump(program.root, str(tmp_path / "image"), snapshot=True, stop=True)  # nobody writes to anything
+        assert Path(f"/proc/{program.root}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_process_without_a_copy_is_saved_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visit, "trap_signal", lambda thread: 0)
+    with areas(tmp_path) as program:
+        program.until_ready()
+        report = replant.dump(program.root, str(tmp_path / "image"), snapshot=True, kill=True)
+        assert report.copies == 0
+        program.reap()
+        replant_json("restore", tmp_path / "image", "--detach")
+        unchanged(tmp_path / "image", program.root)
+        program.ask()
+
+
+PARENT = """
+import os, subprocess, sys, time
+import replant
+child = subprocess.Popen([sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"],
+                         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+assert child.stdout.readline() == b"ready\\n"
+report = replant.dump(child.pid, sys.argv[1], snapshot=True, policy=replant.Policy({"outside": "close"}))
+assert report.copies == 1
+kids = open(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read().split()
+assert kids == [str(child.pid)], kids
+assert child.poll() is None
+child.kill()
+child.wait()
+open("done", "w").close()
+"""
+
+
+def test_the_dumper_may_be_the_parent(tmp_path: Path) -> None:
+    with Program.start([sys.executable, "-c", PARENT, str(tmp_path / "image")], tmp_path, dict(os.environ)) as program:
+        wait.until(lambda: (tmp_path / "done").exists() or "Error" in program.output(), "it is done")
+        assert (tmp_path / "done").exists(), program.output()
