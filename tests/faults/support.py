@@ -62,9 +62,9 @@ def arm(patch: pytest.MonkeyPatch, fault: Countdown) -> None:
 
     def encode_with_fault(calls: list[Call], *rest: Any, **named: Any) -> Any:
         marked = [Call(NO_SUCH_CALL, why=f"fault: {c.why}") if fault.hit() else c for c in calls]
-        track = rest[2] if len(rest) > 2 else None
+        track, first = (rest[2], *rest[3:], 0)[:2] if len(rest) > 2 else (None, 0)
         if track is not None:
-            track.calls[:] = marked
+            track.calls[first : first + len(marked)] = marked
         return encode(marked, *rest, **named)
 
     def one_with_fault(call: Call) -> Answer:

@@ -27,7 +27,7 @@ _PLACES = tuple(range(0x2000_0000_0000, 0x5000_0000_0000, _APART))
 
 
 class Arena:
-    """``size`` bytes that stubs see at ``address``; ``view`` is the same memory in the restorer."""
+    """``size`` bytes that stubs see at ``address``; ``view`` is the same memory in the restorer, at ``here``."""
 
     def __init__(self, address: int, size: int) -> None:
         self.address = address
@@ -35,8 +35,8 @@ class Arena:
         self.fd = os.memfd_create("arena", 0)  # inherited by the seed
         os.ftruncate(self.fd, size)
         prot = mman.PROT_READ | mman.PROT_WRITE
-        self._mapped = libc.syscall(x86_64.mmap, 0, size, prot, mman.MAP_SHARED, self.fd, 0)
-        self.view = memoryview((ctypes.c_char * size).from_address(self._mapped)).cast("B")
+        self.here = libc.syscall(x86_64.mmap, 0, size, prot, mman.MAP_SHARED, self.fd, 0)
+        self.view = memoryview((ctypes.c_char * size).from_address(self.here)).cast("B")
         self._top = 0
 
     def take(self, size: int) -> int:
@@ -70,7 +70,7 @@ class Arena:
     def close(self) -> None:
         """Unmap it here; stubs have mappings of their own."""
         self.view.release()
-        libc.syscall(x86_64.munmap, self._mapped, self.size)
+        libc.syscall(x86_64.munmap, self.here, self.size)
         os.close(self.fd)
 
 

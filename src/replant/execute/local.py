@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from struct import Struct
 from time import monotonic_ns
 
 from replant.abi import libc, x86_64
@@ -11,24 +10,26 @@ from replant.abi.call import Answer, Out, Slot
 from replant.abi.shortage import SHORTAGE
 from replant.errors import ReplantError
 from replant.execute import standin
+from replant.execute.native import Native
 from replant.journal import current
-from replant.tracee.batch import RECORD
-from replant.tracee.blob import ERROR_OK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from replant.abi.call import Call, Track
+    from replant.execute.arena import Arena
 
 
-_PACK = Struct("<II6Qq").pack_into
 _STEPS = "'replant log --why' with the journal of the restore shows the steps that led here"
-_U64 = (1 << 64) - 1
+_BATCH = 4096  # calls: the log has their records, which are in memory until then
 
 
 class Restorer:
     """The restorer as an actor; ``undo`` takes back what its calls left in the world."""
 
-    def __init__(self) -> None:
+    def __init__(self, arena: Arena) -> None:
+        self._native = Native(arena)
         self._undo: list[tuple[Call, Track]] = []
 
     def run(self, track: Track) -> None:
@@ -36,27 +37,49 @@ class Restorer:
 
         :raises ReplantError: the first one that fails, with its reason.
         """
-        first, since = len(track.answers), monotonic_ns()
-        try:
-            for call in track.calls[first:]:
-                self._run(call, track)
-        finally:
-            _record(track, first, monotonic_ns() - since)
+        while (first := len(track.answers)) < len(track.calls):
+            call = track.calls[first]
+            if isinstance(call, standin.StandIn):
+                self._stand_in(call, track)
+            else:
+                self._batch(_plain(track.calls, first), track, first)
 
-    def _run(self, call: Call, track: Track) -> None:
-        answer = standin.run(call, _one) if isinstance(call, standin.StandIn) else _one(call)
+    def _batch(self, calls: Sequence[Call], track: Track, first: int) -> None:
+        since = monotonic_ns()
+        answers, records = self._native.run(calls, track, first)
+        track.answers += answers
+        made = [*zip(calls, answers, strict=False)]
+        bad = next(((call, answer) for call, answer in made if call.failed(answer.ret)), None)
+        pid, reason = os.getpid(), (bad or made[0])[0].why
+        current().batch(pid, pid, records, base=first, ns=monotonic_ns() - since, reason=reason)
+        self._remember(made, track)
+        if bad is not None:
+            raise failed(bad[0], bad[1].ret, track.actor)
+
+    def _stand_in(self, call: standin.StandIn, track: Track) -> None:
+        answer = standin.run(call, _one)
         track.answers.append(answer)
-        made = [(call, answer)]
-        if isinstance(call, standin.StandIn):
-            made = [*zip(call.inner.calls, call.inner.answers, strict=True)]
-        self._undo += [(one.undo, track) for one, given in made if one.undo is not None and given.ret >= 0]
+        self._remember([*zip(call.inner.calls, call.inner.answers, strict=True)], track)
         if call.failed(answer.ret):
             raise failed(call, answer.ret, track.actor)
+
+    def _remember(self, made: Sequence[tuple[Call, Answer]], track: Track) -> None:
+        self._undo += [(call.undo, track) for call, answer in made if call.undo is not None and answer.ret >= 0]
 
     def undo(self) -> None:
         """Take everything back, last first; what cannot be taken back is passed over."""
         while self._undo:
             _one(self._undo.pop()[0])
+
+
+def _plain(calls: Sequence[Call], first: int) -> Sequence[Call]:
+    """The next calls that the kernel alone can make; one with a wrong result is the last that is made."""
+    last = first
+    while last < min(len(calls), first + _BATCH) and not isinstance(calls[last], standin.StandIn):
+        last += 1
+        if calls[last - 1].gives is not None:
+            break
+    return calls[first:last]
 
 
 def _one(call: Call) -> Answer:
@@ -71,20 +94,6 @@ def _one(call: Call) -> Answer:
         else:
             args.append(arg)
     return Answer(libc.syscall_raw(call.nr, *args), [bytes(o) for o in outs])
-
-
-def _record(track: Track, first: int, ns: int) -> None:
-    """Put the calls that have been made into the journal; addresses mean nothing to a reader and are 0."""
-    answers = track.answers[first:]
-    if not answers:
-        return
-    records = bytearray(RECORD * len(answers))
-    calls = track.calls[first : first + len(answers)]
-    for at, call, answer in zip(range(0, len(records), RECORD), calls, answers, strict=True):
-        values = [a.track.answers[a.index].ret if isinstance(a, Slot) else a for a in call.args]
-        numbers = [v & _U64 if isinstance(v, int) else 0 for v in values]
-        _PACK(records, at, call.nr, ERROR_OK if call.ok else 0, *numbers, *[0] * (6 - len(numbers)), answer.ret)
-    current().batch(os.getpid(), os.getpid(), records, base=first, ns=ns, reason=calls[-1].why)
 
 
 def failed(call: Call, ret: int, actor: str) -> ReplantError:

@@ -225,7 +225,7 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy, commit: Callab
     address = find_place([m.vmas for m in model.mms], _ARENA + _GAP + vdso.size)
     arena = Arena(address, _ARENA)
     program = Program(model, PageReader(image.pages_fd), policy, arena.place, address + _ARENA + _GAP)
-    restorer, stubs = Restorer(), Stubs(arena, trap_signal(program.queued()))
+    restorer, stubs = Restorer(arena), Stubs(arena, trap_signal(program.queued()))
     stubs.finished = lambda track: check_filled(track.calls, track.answers)
     phase = current().phase
     try:
