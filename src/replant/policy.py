@@ -80,6 +80,13 @@ OPTIONS = (
     ),
     Choice("unlinked-limit", "dump", "the largest deleted file to keep", "no limit", unit="BYTES"),
     Choice("terminal", "restore", "the terminal to give the tree; null for none", "that of the caller", unit="PATH"),
+    Choice(
+        "terminals",
+        "restore",
+        "give pseudo-terminals of the tree new numbers",
+        "numbers as they were; refused where one is taken",
+        ("renumber",),
+    ),
 )
 
 

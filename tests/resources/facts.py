@@ -17,6 +17,8 @@ from replant.execute import standin
 from replant.image.codec import decode, encode
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent, FdTable, File, Mm, Model, Task
+from replant.observe.bpf.terminals import Terminals
+from replant.observe.observer import Observer
 
 _NOTHING = {"int": 0, "bool": False, "str": "", "tuple[int, ...]": ()}
 SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
@@ -74,6 +76,7 @@ class World:
         self.inodes: set[int] = set()
         self.holders: dict[int, int] = {}
         self.late = 0
+        self.observer: Observer | None = None
         self.made: dict[int, int] = {}
 
     def __enter__(self) -> World:
@@ -111,6 +114,9 @@ class World:
 
     def inode_in_tree(self, ino: int) -> bool:
         return ino in self.inodes
+
+    def terminals(self) -> Terminals | None:
+        return self.observer.terminals([os.getpid()]) if self.observer else None
 
     def policy(self, option: str) -> str:
         return self.choices.get(option, "")

@@ -43,10 +43,11 @@ Arg = int | bytes | Out | Slot
 class Call:
     """One system call: ``nr``, up to six ``args``, the reason it is there, and error numbers that are no failure.
 
-    ``gives``: the only result that is right, where the kernel could give another one; looked at in the restorer.
+    ``gives``: the only result that is right, where the kernel could give another one; ``fills``: what its first `Out`
+    is to hold afterwards. Looked at in the restorer.
     """
 
-    __slots__ = ("args", "gives", "nr", "ok", "undo", "why")
+    __slots__ = ("args", "fills", "gives", "nr", "ok", "undo", "why")
 
     def __init__(self, nr: int, *args: Arg, why: str = "", ok: Sequence[int] = (), gives: int | None = None) -> None:
         self.nr = nr
@@ -54,10 +55,14 @@ class Call:
         self.why = why
         self.ok = ok
         self.gives = gives
+        self.fills: bytes | None = None
         self.undo: Call | None = None
 
-    def failed(self, ret: int) -> bool:
-        """Whether ``ret`` is an error that matters, or not the result that was wanted."""
+    def failed(self, answer: Answer) -> bool:
+        """Whether it is an error that matters, or not the result that was wanted."""
+        ret = answer.ret
+        if self.fills is not None and ret >= 0:
+            return answer.outs[0] != self.fills
         if self.gives is not None and ret >= 0:
             return ret != self.gives
         return ret < 0 and -ret not in self.ok
@@ -90,6 +95,10 @@ class Track:
         """Append a call; its result can be an argument of later ones. ``ok``: errors to pass over."""
         self.calls.append(Call(nr, *args, why=why, ok=ok, gives=gives))
         return Slot(self, len(self.calls) - 1)
+
+    def expect(self, slot: Slot, fills: bytes) -> None:
+        """Say what the first `Out` of an earlier call is to hold."""
+        self.calls[slot.index].fills = fills
 
     def undo(self, slot: Slot, nr: int, *args: Arg) -> None:
         """Say how the effect of an earlier call outside of the actor (a name in a directory, …) is taken back."""

@@ -49,7 +49,7 @@ class Restorer:
         answers, records = self._native.run(calls, track, first)
         track.answers += answers
         made = [*zip(calls, answers, strict=False)]
-        bad = next(((call, answer) for call, answer in made if call.failed(answer.ret)), None)
+        bad = next(((call, answer) for call, answer in made if call.failed(answer)), None)
         pid, reason = os.getpid(), (bad or made[0])[0].why
         current().batch(pid, pid, records, base=first, ns=monotonic_ns() - since, reason=reason)
         self._remember(made, track)
@@ -60,7 +60,7 @@ class Restorer:
         answer = standin.run(call, _one)
         track.answers.append(answer)
         self._remember([*zip(call.inner.calls, call.inner.answers, strict=True)], track)
-        if call.failed(answer.ret):
+        if call.failed(answer):
             raise failed(call, answer.ret, track.actor)
 
     def _remember(self, made: Sequence[tuple[Call, Answer]], track: Track) -> None:
@@ -77,7 +77,7 @@ def _plain(calls: Sequence[Call], first: int) -> Sequence[Call]:
     last = first
     while last < min(len(calls), first + _BATCH) and not isinstance(calls[last], standin.StandIn):
         last += 1
-        if calls[last - 1].gives is not None:
+        if calls[last - 1].gives is not None or calls[last - 1].fills is not None:
             break
     return calls[first:last]
 
@@ -99,6 +99,8 @@ def _one(call: Call) -> Answer:
 def failed(call: Call, ret: int, actor: str) -> ReplantError:
     """The error that tells which call of which actor the kernel refused, and what the call was for."""
     how = f"failed: {os.strerror(-ret)}" if ret < 0 else f"gave {ret}, not {call.gives}"
+    if ret >= 0 and call.fills is not None:
+        how = "gave something else than that"
     return ReplantError(
         f"{call.why or 'a step of the restore'}: {x86_64.name(call.nr)} of {actor} {how}",
         code="restore-step",

@@ -60,7 +60,7 @@ def run(call: StandIn, one: Callable[[Call], Answer]) -> Answer:
         rets = struct.unpack_from(f"={len(calls)}q", results)
     call.inner.answers[:] = [Answer(ret) for ret in rets]
     for made, ret in zip(calls, rets, strict=True):
-        if made.failed(ret):
+        if made.failed(Answer(ret)):
             return Answer(ret if ret < 0 else -_EEXIST)  # somebody else has the number that was wanted
     return Answer(0)
 
@@ -74,7 +74,7 @@ def _act(call: StandIn, one: Callable[[Call], Answer], results: mmap.mmap) -> No
         answer = one(made)
         call.inner.answers.append(answer)
         struct.pack_into("=q", results, 8 * number, answer.ret)
-        if made.failed(answer.ret):
+        if made.failed(answer):
             return
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 
+from replant.abi import tty
 from replant.errors import Blocker, Refused, TaskGone
 from replant.flows import borders, elsewhere
 from replant.flows.asking import Asker, told_of
@@ -26,8 +27,10 @@ from replant.tracee import freeze, remote
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Literal
 
     from replant.model.tree import Extent
+    from replant.observe.bpf.terminals import Terminals
     from replant.observe.procfs import Mapping, Stat
     from replant.policy import Policy
     from replant.tracee.freeze import FrozenTree
@@ -52,6 +55,8 @@ class Capture:
         self._views: dict[int, ThreadView] = {}
         self._stopped = [t.pid for t in self._alive if t.stop_signal]
         self._told: set[int] = set()
+        self._terminals: Terminals | Literal[False] | None = False
+        self._controlling: dict[int, int] = {}
 
     # what kinds may ask
 
@@ -74,6 +79,13 @@ class Capture:
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a descriptor of the tree has that inode."""
         return ino in self.files.inodes
+
+    def terminals(self) -> Terminals | None:
+        """The terminals of the tree, looked at when first asked for."""
+        if self._terminals is False:
+            masters = self.files.has_device(*tty.PTMX)
+            self._terminals = self._facts.terminals([t.pid for t in self._alive]) if masters else None
+        return self._terminals or None
 
     def policy(self, option: str) -> str:
         """The user's choice for an option."""
@@ -102,6 +114,7 @@ class Capture:
             tables = self.files.add_tables((t.pid, *self._facts.files(t.pid)) for t in self._alive)
             mms = [self._mm(t.pid) for t in self._alive]
             links = {t.pid: self._links(t.pid) for t in self._alive}
+            self._controlling = self._controlled()
         with phase("ask"):
             insides = remote.each(self._alive, self._asker.first)
             attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
@@ -130,6 +143,17 @@ class Capture:
             "exe": self.files.add_link(pid, "exe", os.O_RDONLY),
         }
 
+    def _controlled(self) -> dict[int, int]:
+        """The description of the controlling terminal of each task that has one, got in the tree."""
+        outside = _outside(self._stats[self.frozen.root])
+        found = {}
+        for pid, s in self._stats.items():
+            if s.tty_nr and s.session not in outside:
+                terminals = self.terminals()
+                key = terminals.controlling.get(pid, 0) if terminals else 0
+                found[pid] = self.files.add_terminal(pid, s.tty_nr, key)
+        return found
+
     def _task(self, frozen: FrozenTask, links: dict[str, int]) -> Task:
         s = self._stats[frozen.pid]
         outside = _outside(self._stats[self.frozen.root])
@@ -149,6 +173,8 @@ class Capture:
             cwd=links.get("cwd", -1),
             root=links.get("root", -1),
             exe=links.get("exe", -1),
+            terminal=self._controlling.get(s.pid, -1),
+            foreground=max(s.tpgid, 0) if s.pid == s.session and s.pid in self._controlling else 0,
         )
 
     def _attributes(self, inside: Inside, links: dict[str, int]) -> Iterable[Attribute]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Mapped
     from collections.abc import Sequence
 
+    from replant.observe.bpf.terminals import Terminals
     from replant.observe.frozen import Frozen
     from replant.observe.observer import Observer
     from replant.observe.procfs import Fd, FdInfo, Mapping
@@ -67,6 +68,12 @@ class Facts:
         if self._frozen and self._many_mappings:
             return self._frozen.maps(pid)
         return procfs.maps(pid)
+
+    def terminals(self, pids: Sequence[int]) -> Terminals | None:
+        """The terminals of some processes; None where BPF cannot be used."""
+        from replant.observe.observer import Observer
+
+        return (self._observer or Observer()).terminals(pids)
 
     def files(self, pid: int) -> tuple[list[Fd], dict[int, FdInfo], Mapped[int, object]]:
         """As `procfs.fds` and `procfs.fdinfos`; and what is equal for one description, if known."""

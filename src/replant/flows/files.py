@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _F_GETOWN_EX, _F_GETSIG, _O_ASYNC = 16, 11, 0o20000
 _NOT_STATUS = os.O_CLOEXEC
-_CAN_SIGNAL = (0o010000, 0o140000, 0o020000)  # FIFO, socket, character device
+S_IFCHR = 0o020000
+_CAN_SIGNAL = (0o010000, 0o140000, S_IFCHR)  # FIFO, socket, character device
 _NEVER_SIGNAL = tuple(os.makedev(1, minor) for minor in (3, 5, 7))  # /dev/null, zero, full
 
 
@@ -175,6 +176,23 @@ class Files:
         except (FileNotFoundError, ProcessLookupError):
             return -1
         return self._inode(pid, name, path, link, st, flags)
+
+    def add_terminal(self, pid: int, rdev: int, key: int) -> int:
+        """The number of the description that stands for a controlling terminal, known by device and ``key``."""
+        if (rdev, key) not in self._inodes_mapped:
+            name = f"/dev/pts/{os.minor(rdev)}"
+            file = OpenFile(self, pid, -1, "controlling terminal", name)
+            file.link, file.mode, file.rdev, file.nlink = name, S_IFCHR, rdev, 1
+            file.dev = file.ino = file.size = 0
+            file.flags = os.O_RDWR | os.O_NOCTTY
+            self.found.append(file)
+            self._inodes_mapped[rdev, key] = file.number
+        return self._inodes_mapped[rdev, key]
+
+    def has_device(self, major: int, minor: int) -> bool:
+        """Whether a device is open."""
+        rdev = os.makedev(major, minor)
+        return any(file.rdev == rdev and file.mode & 0o170000 == S_IFCHR for file in self.found)
 
     def add_mapping(self, pid: int, m: Mapping, writable: bool) -> int:
         """The description that a mapping needs: for writing only where it is shared and may be written."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from replant.abi import x86_64
+from replant.abi import tty, x86_64
 from replant.abi.call import Track
 from replant.derive import Outside, process_tree
 from replant.errors import Blocker, Refused
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from replant.abi.call import Slot
     from replant.derive import Derivation
     from replant.execute.stubs import Stubs
     from replant.flows.program import Program
@@ -33,10 +34,13 @@ _RLIMIT_CORE = 4
 
 
 class _Taken:
-    """The pids that no helper can have."""
+    """The pids that no helper can have: those that others have, and ``wanted``."""
+
+    def __init__(self, wanted: set[int]) -> None:
+        self._wanted = wanted
 
     def __contains__(self, pid: object) -> bool:
-        return os.path.exists(f"/proc/{pid}")
+        return pid in self._wanted or os.path.exists(f"/proc/{pid}")
 
 
 def derive_tree(model: Model) -> Derivation:
@@ -45,29 +49,42 @@ def derive_tree(model: Model) -> Derivation:
     :raises Refused: no sequence of system calls leads to it; the core of the problem is told.
     """
     outside = Outside(_OUTSIDE, _OUTSIDE, _OUTSIDE)
-    found = process_tree(model.tasks, outside=outside, avoid=_Taken())
-    if not found.ok:
-        hint = "end the processes named, or dump a smaller tree"
-        raise Refused(
-            f"the process tree of {model.root} cannot be built",
-            [Blocker(found.why, code="tree", pid=pid, resource=f"pid {pid}", hint=hint) for pid in found.core or [0]],
-        )
-    return found
+    terminals = {t.pid: (t.terminal, t.foreground) for t in model.tasks if t.terminal >= 0}
+    found = process_tree(model.tasks, outside=outside, avoid=_Taken({front for _, front in terminals.values()}))
+    why, core = found.why, found.core
+    if found.ok and terminals:
+        from replant.derive.linux.target import Impossible  # few trees have a terminal of their own
+        from replant.derive.linux.terminals import weave
+
+        try:
+            weave(found, terminals)
+        except Impossible as impossible:
+            why, core = impossible.why, impossible.core
+    if not why:
+        return found
+    hint = "end the processes named, or dump a smaller tree"
+    raise Refused(
+        f"the process tree of {model.root} cannot be built",
+        [Blocker(why, code="tree", pid=pid, resource=f"pid {pid}", hint=hint) for pid in core or [0]],
+    )
 
 
 def numbers(model: Model) -> set[int]:
     """Every number that must be free: tasks, threads, and dead leaders of groups, for which helpers stand in."""
-    inside = {n for t in model.tasks for n in (t.pid, t.pgid, t.sid, *t.threads)}
+    inside = {n for t in model.tasks for n in (t.pid, t.pgid, t.sid, t.foreground, *t.threads)}
     return inside - {_OUTSIDE}
 
 
 class Growth:
     """The operations of a derivation as calls of their actors."""
 
-    def __init__(self, model: Model, seed: int, place: Callable[[bytes], int]) -> None:
+    def __init__(self, model: Model, seed: int, place: Callable[[bytes], int], fd: Callable[[int], Slot | int]) -> None:
+        """``fd`` gives the descriptor that stubs have of a description."""
+        self._fd = fd
         self.derivation = derive_tree(model)
         self._ops: list[Any] = self.derivation.ops
         self._tasks = {t.pid: t for t in model.tasks}
+        self._of_siblings = self._sibling_signals()
         self._seed = seed
         self._place = place
 
@@ -120,9 +137,18 @@ class Growth:
         on.call(x86_64.clone3, clone_args(pid, CLONE_PTRACE | CLONE_PARENT, 0, self._place), 88, why=f"sibling {pid}")
 
     def _exit_signal(self, pid: int) -> int:
-        """A helper ends without a word."""
+        """A helper ends without a word, but for what its siblings have from it."""
         task = self._tasks.get(pid)
-        return max(task.exit_signal, 0) if task else 0
+        return max(task.exit_signal, 0) if task else self._of_siblings.get(pid, 0)
+
+    def _sibling_signals(self) -> dict[int, int]:
+        """The exit signals that helpers need: a clone by CLONE_PARENT has that of its maker, clone(2)."""
+        needed: dict[int, int] = {}
+        for op in reversed(self._ops):
+            if op[1] == "fork_sibling" and op[0] not in self._tasks:
+                task = self._tasks.get(op[2])
+                needed.setdefault(op[0], max(task.exit_signal, 0) if task else needed.get(op[2], 0))
+        return needed
 
     def _setsid(self, on: Track, actor: int, _: str) -> None:
         on.call(x86_64.setsid, why="a session of its own")
@@ -132,6 +158,16 @@ class Growth:
 
     def _subreaper(self, on: Track, actor: int, _: str, on_or_off: int) -> None:
         on.call(x86_64.prctl, _PR_SET_CHILD_SUBREAPER, on_or_off, 0, 0, 0, why="who gets orphans")
+
+    def _ctty(self, on: Track, actor: int, _: str, terminal: int) -> None:
+        on.call(x86_64.ioctl, self._fd(terminal), tty.TIOCSCTTY, 0, why="controlling terminal, which controls no other")
+
+    def _noctty(self, on: Track, actor: int, _: str, terminal: int) -> None:
+        on.call(x86_64.ioctl, self._fd(terminal), tty.TIOCNOTTY, 0, why="it has no controlling terminal")
+
+    def _foreground(self, on: Track, actor: int, _: str, terminal: int, pgid: int) -> None:
+        number = pgid.to_bytes(4, "little")
+        on.call(x86_64.ioctl, self._fd(terminal), tty.TIOCSPGRP, number, why=f"foreground group {pgid}")
 
     def _wait(self, on: Track, actor: int, _: str, pid: int) -> None:
         on.call(x86_64.wait4, pid, 0, _WALL, 0, why=f"helper {pid} is gone")
@@ -164,7 +200,7 @@ def _prefix(queue: list[int], needs: list[list[int]], done: set[int]) -> list[in
 
 def grow(program: Program, stubs: Stubs, seed: int) -> None:
     """Make every process of the tree, in its session and group, dead ones dead."""
-    growth = Growth(program.model, seed, program.place)
+    growth = Growth(program.model, seed, program.place, program.fd)
     for ready in growth.rounds():
         for actor, batch in ready.items():
             for pid in growth.born(batch):

@@ -67,6 +67,8 @@ def _task(t: Task, files: set[int]) -> Iterator[str]:
         yield f"task {t.pid}: its first thread is not itself"
     if t.exit_signal not in _SIGNALS or t.stop_signal not in _SIGNALS or not 0 <= t.exit_code <= 0xFFFF:
         yield f"task {t.pid}: a signal or the exit code is out of range"
+    if t.terminal not in files | {-1} or not 0 <= t.foreground < _PID_MAX:
+        yield f"task {t.pid}: its terminal is no file of the image, or its foreground group is out of range"
     if t.state != "Z" and not ({t.cwd, t.exe} <= files and t.root in files | {-1}):
         yield f"task {t.pid}: cwd, root or exe is no file of the image"
 

@@ -16,7 +16,9 @@ class Task(Frozen):
     ``state`` is ``"R"`` (alive), ``"T"`` (stopped by ``stop_signal``, and ``stop_told`` if its parent has taken that
     news by wait(2)) or ``"Z"`` (dead, with its wait status ``exit_code``, as in ``/proc/PID/stat``). ``cwd``, ``root``
     and ``exe`` are numbers of file descriptions, -1 where there is none (a zombie); ``root`` also where it is that of
-    the host. ``threads`` lists thread ids, the leader first.
+    the host. ``threads`` lists thread ids, the leader first. ``terminal`` is the description of its controlling
+    terminal, -1 if it has none or the one that the root was born with; ``foreground`` that terminal's group, told by
+    leaders of sessions.
     """
 
     pid: int
@@ -34,6 +36,8 @@ class Task(Frozen):
     cwd: int
     root: int
     exe: int
+    terminal: int = -1
+    foreground: int = 0
 
 
 class Vma(Frozen):

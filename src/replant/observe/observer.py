@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .bpf.queues import Queues
     from .bpf.source import BpfSource
+    from .bpf.terminals import Terminals
 
     F = TypeVar("F", Task, Vma, File)
     Columns = list[Sequence[object]]
@@ -110,6 +111,15 @@ class Observer:
         forbidden = hidden(pids)
         numbers = {pid: n for pid, n in self._among(pids).items() if n and pid not in forbidden}
         return (kind or Queues)(self._bpf, numbers)
+
+    def terminals(self, pids: Sequence[int]) -> Terminals | None:
+        """The terminals of processes that the caller may ptrace; only BPF can tell."""
+        if self._bpf is None:
+            return None
+        from .bpf.terminals import Terminals
+
+        forbidden = hidden(pids)
+        return Terminals(self._bpf, {pid: n for pid, n in self._among(pids).items() if n and pid not in forbidden})
 
     def look(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from replant.abi.call import Answer, Call, Slot, Track
     from replant.model.frozen import Frozen
     from replant.model.tree import Extent, File, Vma
+    from replant.observe.bpf.terminals import Terminals
 else:
     Protocol = object
 
@@ -77,6 +78,10 @@ class DumpSide(Protocol):
 
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a pipe or socket with that inode number is open in the tree (``pipe:[ino]``, ``socket:[ino]``)."""
+        ...
+
+    def terminals(self) -> Terminals | None:
+        """The terminals of the tree as the kernel sees them; None without a master in it, or without BPF."""
         ...
 
     def policy(self, option: str) -> str:

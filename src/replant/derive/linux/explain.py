@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from ..rules import attempt
 from .rules import RULES, Tasks
+from .terminals import WORDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .emit import Op
     from .process_tree import Derivation
+
+
+_IOCTLS = {"ctty": "TIOCSCTTY", "noctty": "TIOCNOTTY", "foreground": "TIOCSPGRP"}
 
 
 def reasons(derivation: Derivation) -> list[str]:
@@ -39,6 +43,8 @@ def call(op: Op) -> str:
         return f"clone3({{{flags}, set_tid=[{rest[0]}]}})"
     if name == "subreaper":
         return f"prctl(PR_SET_CHILD_SUBREAPER, {rest[0]})"
+    if name in _IOCTLS:
+        return f"ioctl({', '.join(map(str, (rest[0], _IOCTLS[str(name)], *rest[1:])))})"
     if name == "wait":
         return f"waitpid({rest[0]}, __WALL)"
     return f"{name}({', '.join(map(str, rest))})"
@@ -64,7 +70,10 @@ class _Story:
         actor, name = int(op[0]), str(op[1])
         rest = [int(n) for n in op[2:]]
         kids = sorted(self.tasks.kids.get(actor, ()))
-        attempt(self.tasks, RULES, op)
+        if name in RULES:
+            attempt(self.tasks, RULES, op)
+        if name in WORDS:
+            return WORDS[name]
         if name in ("fork", "fork_sibling"):
             return self._birth(actor, rest[0])
         if name == "setsid":

@@ -65,6 +65,10 @@ class _Tracker:
             return [("is", actor)], [*writes, ("group", actor)]
         if name == "setpgid":
             return self._moved(actor, arguments[0], arguments[1], writes)
+        if name in ("ctty", "noctty"):
+            return [("is", actor)], writes
+        if name == "foreground":
+            return [("is", actor), ("is", arguments[1]), ("group", arguments[1])], writes
         if name == "subreaper":
             (self.reapers.add if arguments[0] else self.reapers.discard)(actor)
             return [("is", actor)], [*writes, ("reaps", actor)]

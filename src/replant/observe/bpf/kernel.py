@@ -2,8 +2,8 @@
 
 :mod:`.layout` asks the running kernel where each member is, so the order here means nothing and a member that a
 kernel does not have is no error. ``T *`` is a pointer, ``T name[]`` an array, ``bit`` a bit field, ``struct8`` eight
-bytes of a structure that has no name of its own. A prime tells two types apart that a member has had: ``rseq`` was a
-pointer and became a structure in Linux 6.19.
+bytes of a structure that has no name of its own, and ``flow.stopped`` a member of such a one. A prime tells two types
+apart that a member has had: ``rseq`` was a pointer and became a structure in Linux 6.19.
 """
 
 from __future__ import annotations
@@ -61,8 +61,14 @@ sighand_struct: k_sigaction action[]
 sigpending: list_head list, struct8 signal
 list_head: list_head *next
 sigqueue: list_head list, siginfo48 info
-tty_struct: tty_driver *driver, s32 index
+tty_struct: tty_driver *driver, s32 index, tty_struct *link, s32 count, tty_port *port, n_tty_data *disc_data,
+    u8 flow.stopped, u8 flow.tco_stopped
 tty_driver: s32 major, s32 minor_start
+tty_file_private: tty_struct *tty
+tty_port: tty_bufhead buf
+tty_bufhead: tty_buffer *head
+tty_buffer: tty_buffer *next, u32 commit, u32 read, u8 data[]
+n_tty_data: u64 read_head, u64 read_tail, u64 echo_head, u64 echo_tail, u8 read_buf[], u64 read_flags[], bit lnext
 pid: u32 level, upid numbers[]
 upid: s32 nr, pid_namespace *ns
 pid_namespace: ns_common ns, u32 level, task_struct *child_reaper

@@ -39,7 +39,7 @@ class _Questions:
 
     def member(self, type_id: int, index: int, member: Member) -> tuple[int, ...]:
         """Exists, offset, and what the type needs: a size, or the shifts of a bit field."""
-        access = self.types.string(f"0:{index}")
+        access = self.types.string(f"0:{index}:0" if "." in member.name else f"0:{index}")
         skip = f"{type_id}:{index}"
         answers = [self.ask(type_id, access, bpf.CORE_FIELD_EXISTS, 1)]
         # an instruction that cannot be relocated is poisoned: it must not be reachable

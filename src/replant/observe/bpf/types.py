@@ -49,9 +49,15 @@ class Types:
 
     def structure(self, name: str, members: list[Member]) -> int:
         """A structure all of whose members are at offset 0."""
-        made = [(self.string(m.name.rstrip("'")), self.of(m)) for m in members]
+        made = [self._named(m) for m in members]
         fields = b"".join([pack(btf.MEMBER, text, kind, 0) for text, kind in made])
         return self.add(btf.KIND_STRUCT, name, 8, len(members), fields)
+
+    def _named(self, member: Member) -> tuple[int, int]:
+        """The name and the type of a member; ``outer.inner`` is one of a structure without a name."""
+        outer, _, inner = member.name.rstrip("'").partition(".")
+        kind = self.structure("", [member._replace(name=inner)]) if inner else self.of(member)
+        return self.string(outer), kind
 
     def function(self, offset: int, name: str, linkage: int) -> bytes:
         """A function without parameters to speak of, as a record of func_info for the instruction at ``offset``."""
