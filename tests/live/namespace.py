@@ -113,3 +113,8 @@ def _call(name: str, *args: object) -> None:
     if getattr(_libc, name)(*args) < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def mount_tmpfs(path: str) -> None:
+    """An empty filesystem of the test's own."""
+    _call("mount", b"none", path.encode(), b"tmpfs", 0, None)

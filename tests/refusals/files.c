@@ -4,7 +4,6 @@
 #include <linux/if_ether.h>
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
-#include <mqueue.h>
 #include <netinet/in.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
@@ -96,7 +95,6 @@ static const char *landlock(void) {
 static const char *filesystem(void) { return hold(syscall(SYS_fsopen, "tmpfs", 0)); }
 static const char *detached_mount(void) { return hold(syscall(SYS_open_tree, AT_FDCWD, "/tmp", 1)); }
 static const char *namespace(void) { return hold(open("/proc/self/ns/net", O_RDONLY)); }
-static const char *message_queue(void) { return hold(mq_open("/replant", O_CREAT | O_RDWR, 0600, NULL)); }
 static const char *pidfd_outside(void) { return hold(syscall(SYS_pidfd_open, 1, 0)); }
 static const char *huge_memfd(void) { return hold(memfd_create("huge", MFD_HUGETLB)); }
 
@@ -120,6 +118,6 @@ const struct thing files[] = {
     ROW(io_uring), ROW(perf_event), ROW(bpf_map), ROW(bpf_program), ROW(fanotify), ROW(inotify_events),
     ROW(tcp), ROW(mptcp), ROW(raw), ROW(netlink), ROW(packet), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
     ROW(fuse), ROW(tun), ROW(disk), ROW(userfault), ROW(secret), ROW(landlock), ROW(filesystem),
-    ROW(detached_mount), ROW(namespace), ROW(message_queue), ROW(pidfd_outside), ROW(huge_memfd), ROW(lease),
+    ROW(detached_mount), ROW(namespace), ROW(pidfd_outside), ROW(huge_memfd), ROW(lease),
     ROW(directory_notice), {0},
 };

@@ -44,7 +44,6 @@ THINGS = {
     "filesystem": ("kind-fscontext", r"fd \d+"),
     "detached_mount": ("name", r"fd \d+"),
     "namespace": ("kind-net", r"fd \d+"),
-    "message_queue": ("name", r"fd \d+"),
     "pidfd_outside": ("outside", r"fd \d+"),
     "huge_memfd": ("hugetlb", r"fd \d+"),
     "lease": ("lease", r"fd \d+"),

@@ -31,6 +31,7 @@ _FAMILIES = {
 }  # fmt: skip
 _INET_TYPES = {1: "tcp", 2: "udp", 3: "raw"}
 _MPTCP = 262
+_QUEUE_SIZE = 80  # of every file that is a message queue
 #: Files of the kernel's own mounts, which have no name that could be opened, by the beginning of their link.
 _NAMELESS = {
     "/memfd:": "memfd", "/SYSV": "sysv_shm", "/anon_hugepage": "hugetlb", "/secretmem": "secretmem", "/[aio]": "aio",
@@ -71,7 +72,18 @@ def _regular_name(f: FileFacts) -> str:
         return name
     if ":[" in link and link.endswith("]") and not link.startswith("/"):
         return link.partition(":")[0]
+    if f.size == _QUEUE_SIZE and f.fd >= 0 and os.major(f.dev) == 0 and _is_queue(f):
+        return "mqueue"
     return "regular" if f.nlink else "unlinked"
+
+
+def _is_queue(f: FileFacts) -> bool:
+    """Whether it is a POSIX message queue, which no name tells: only the filesystem that it is on."""
+    from replant.abi import libc, mqueue, x86_64
+
+    answer = bytearray(120)  # struct statfs
+    libc.syscall(x86_64.fstatfs, f.grab(), answer)
+    return int.from_bytes(answer[:8], "little") == mqueue.MQUEUE_MAGIC
 
 
 def _nameless(link: str) -> str:

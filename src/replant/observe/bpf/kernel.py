@@ -118,7 +118,7 @@ sysv_sem: sem_undo_list *undo_list
 sem_undo_list: list_head list_proc
 sem_undo: list_head list_proc, s32 semid, s16 semadj[], void *semadj'
 mqueue_inode_info: inode vfs_inode, rb_root msg_tree, sigevent notify, void *notify_owner
-sigevent: u64 sigev_value, s32 sigev_signo, s32 sigev_notify
+sigevent: s32 sigev_signo, s32 sigev_notify
 posix_msg_tree_node: rb_node rb_node, list_head msg_list, s32 priority
 msg_msg: list_head m_list, u64 m_ts, msg_msgseg *next
 msg_msgseg: msg_msgseg *next
