@@ -28,6 +28,7 @@ def again(flags: int) -> int:
     return flags & ~_NOT_AGAIN | fcntl.O_NOCTTY
 
 
+_DELETED = " (deleted)"
 #: Flags that F_SETFL puts on, and the one that every open of a 64-bit program has.
 _ANY_TIME = fcntl.O_APPEND | fcntl.O_NONBLOCK | fcntl.O_DIRECT | fcntl.O_ASYNC | fcntl.O_NOATIME | fcntl.O_LARGEFILE
 
@@ -39,6 +40,8 @@ def named(f: FileFacts) -> str:
     """
     if f.link[:1] != "/":
         raise refuse(f, "its path is not reachable from here", "dump from the mount namespace and root of the program")
+    if f.nlink and f.link.endswith(_DELETED) and (other := _other_name(f)):
+        return other
     try:
         found = os.stat(f.link, follow_symlinks=False)
     except OSError as error:
@@ -51,6 +54,21 @@ def named(f: FileFacts) -> str:
             "name",
         )
     return f.link
+
+
+def _other_name(f: FileFacts) -> str:
+    """Another link of a file, in the directory in which the one that it was opened by was removed; "": there is none.
+
+    sem_open(3) makes a semaphore under a name of its own, links it to the one that was asked for, removes the first.
+    """
+    folder = os.path.dirname(f.link)
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.inode() == f.ino]
+        same = [name for name in names if os.stat(f"{folder}/{name}", follow_symlinks=False).st_dev == f.dev]
+    except OSError:  # the directory is gone, too
+        return ""
+    return f"{folder}/{min(same)}" if same else ""
 
 
 def open_path(on: Track, path: str, flags: int, why: str) -> Slot:
