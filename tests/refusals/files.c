@@ -96,7 +96,6 @@ static const char *filesystem(void) { return hold(syscall(SYS_fsopen, "tmpfs", 0
 static const char *detached_mount(void) { return hold(syscall(SYS_open_tree, AT_FDCWD, "/tmp", 1)); }
 static const char *namespace(void) { return hold(open("/proc/self/ns/net", O_RDONLY)); }
 static const char *pidfd_outside(void) { return hold(syscall(SYS_pidfd_open, 1, 0)); }
-static const char *huge_memfd(void) { return hold(memfd_create("huge", MFD_HUGETLB)); }
 
 static const char *lease(void) {
     int fd = open("leased", O_CREAT | O_RDONLY, 0600);
@@ -118,6 +117,6 @@ const struct thing files[] = {
     ROW(io_uring), ROW(perf_event), ROW(bpf_map), ROW(bpf_program), ROW(fanotify), ROW(inotify_events),
     ROW(tcp), ROW(mptcp), ROW(raw), ROW(netlink), ROW(packet), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
     ROW(fuse), ROW(tun), ROW(disk), ROW(userfault), ROW(secret), ROW(landlock), ROW(filesystem),
-    ROW(detached_mount), ROW(namespace), ROW(pidfd_outside), ROW(huge_memfd), ROW(lease),
+    ROW(detached_mount), ROW(namespace), ROW(pidfd_outside), ROW(lease),
     ROW(directory_notice), {0},
 };

@@ -41,10 +41,6 @@ static void *shared(int fd, size_t size, off_t offset) {
     return at;
 }
 
-static const char *huge(void) {
-    return hold(mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0));
-}
-
 static const char *secret_memory(void) {
     int fd = syscall(SYS_memfd_secret, 0);
     if (fd >= 0 && ftruncate(fd, SIZE))
@@ -104,6 +100,6 @@ static const char *key(void) {
 
 #define ROW(name) {#name, name, check}
 const struct thing memory[] = {
-    ROW(huge), ROW(secret_memory), ROW(sealed), ROW(userfault_memory), ROW(perf_buffer), ROW(ring),
+    ROW(secret_memory), ROW(sealed), ROW(userfault_memory), ROW(perf_buffer), ROW(ring),
     ROW(packet_ring), ROW(aio), ROW(key), {0},
 };

@@ -45,11 +45,9 @@ THINGS = {
     "detached_mount": ("name", r"fd \d+"),
     "namespace": ("kind-net", r"fd \d+"),
     "pidfd_outside": ("outside", r"fd \d+"),
-    "huge_memfd": ("hugetlb", r"fd \d+"),
     "lease": ("lease", r"fd \d+"),
     "directory_notice": ("directory-notice", r"fd \d+"),
     # mappings
-    "huge": ("mapping-ht", "[0-9a-f]+"),
     "secret_memory": ("kind-secretmem", "mapping [0-9a-f-]+"),
     "sealed": ("mapping-sl", "[0-9a-f]+"),
     "userfault_memory": ("mapping-um", "[0-9a-f]+"),

@@ -30,7 +30,6 @@ REFUSED = {
     "pf": "maps the memory of a device",
     "ss": "is a shadow stack",
     "sl": "is sealed by mseal(2)",
-    "ht": "has huge pages of hugetlbfs",
 }
 
 

@@ -1,5 +1,6 @@
 """memfd_create(2): name, contents, mode, owner, times and seals of an inode, for all its descriptions and mappings.
 
+Also those of huge pages (MFD_HUGETLB), with the size of their pages.
 A seal against future writes allows the writable mappings made before it, so it is put on last, once those stand.
 """
 
@@ -12,9 +13,8 @@ from replant.abi import fcntl, x86_64
 from replant.abi.libc import syscall
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
-from replant.resources.shared import compare, contents, locks
+from replant.resources.shared import compare, contents, huge, locks
 from replant.resources.shared.opening import spread
-from replant.resources.shared.refusal import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 VERSION = 1
 SEEKABLE = True
 _PREFIX, _SUFFIX = "/memfd:", " (deleted)"
-_HUGETLBFS_MAGIC = 0x958458F6
+_MFD_HUGETLB = 0x04
 _EPERM = 1
 
 
 class State(Frozen):
-    """``name`` as given to memfd_create, ``ino`` joins descriptions of one inode, ``seals`` are of F_GET_SEALS."""
+    """``name`` as given to memfd_create, ``ino`` joins descriptions of one inode, ``seals`` are of F_GET_SEALS.
+
+    ``page`` is the size of its huge pages, 0 if it has none.
+    """
 
     name: str
     dev: int
@@ -45,6 +48,7 @@ class State(Frozen):
     atime_ns: int
     mtime_ns: int
     extents: tuple[Extent, ...]
+    page: int = 0
 
 
 def claims(f: FileFacts) -> bool:
@@ -53,23 +57,22 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Attributes and contents. :raises Blocker: it has huge pages, or a lock is held."""
+    """Attributes and contents. :raises Blocker: a lock is held."""
     fd = f.grab()
-    if _is_hugetlb(fd):
-        raise refuse(f, "it has huge pages of hugetlbfs", "use transparent huge pages instead", "hugetlb")
+    page = huge.page_size(fd)
     locks.none(f)
     name = f.link[len(_PREFIX) : -len(_SUFFIX)]
     seals = syscall(x86_64.fcntl, fd, fcntl.F_GET_SEALS)
     owner = os.fstat(fd)
-    kept = contents.keep(f, dump)
+    kept = huge.keep(fd, f.size, page, dump) if page else contents.keep(f, dump)
     times = (owner.st_atime_ns, owner.st_mtime_ns)
-    return State(name, f.dev, f.ino, f.size, f.mode, owner.st_uid, owner.st_gid, seals, *times, kept)
+    return State(name, f.dev, f.ino, f.size, f.mode, owner.st_uid, owner.st_gid, seals, *times, kept, page)
 
 
-def _is_hugetlb(fd: int) -> bool:
-    answer = bytearray(120)  # struct statfs
-    syscall(x86_64.fstatfs, fd, answer)
-    return int.from_bytes(answer[:8], "little") == _HUGETLBFS_MAGIC
+def check(file: File) -> None:
+    """:raises Blocker: this host has no huge pages of the size that it has."""
+    if _state(file).page:
+        huge.check(_state(file).page, f"memfd {_state(file).name!r}")
 
 
 def group(file: File) -> object:
@@ -88,8 +91,14 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
     how = fcntl.MFD_ALLOW_SEALING | (fcntl.MFD_NOEXEC_SEAL if state.seals & fcntl.F_SEAL_EXEC else fcntl.MFD_EXEC)
     if state.mode & 0o111:
         how = fcntl.MFD_ALLOW_SEALING | fcntl.MFD_EXEC
+    if state.page:
+        how |= _MFD_HUGETLB | huge.bits(state.page)
     made = on.call(x86_64.memfd_create, fcntl.cstring(state.name), how, why="memfd")
-    contents.fill(on, made, state.size, state.extents, restore)
+    if state.page:
+        on.call(x86_64.ftruncate, made, state.size, why="size")
+        huge.fill_file(on, made, state.size, state.extents, restore)
+    else:
+        contents.fill(on, made, state.size, state.extents, restore)
     on.call(x86_64.fchown, made, state.uid, state.gid, why="owner")
     on.call(x86_64.fchmod, made, S_IMODE(state.mode), why="mode")
     on.call(x86_64.utimensat, made, 0, fcntl.pack_times(state.atime_ns, state.mtime_ns), 0, why="times")

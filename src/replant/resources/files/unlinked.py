@@ -13,7 +13,7 @@ from stat import S_IMODE, S_ISREG
 from replant.abi import fcntl, x86_64
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
-from replant.resources.shared import compare, contents, locks, opening
+from replant.resources.shared import compare, contents, huge, locks, opening
 from replant.resources.shared.refusal import hinder, refuse
 
 TYPE_CHECKING = False
@@ -60,6 +60,8 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     held = locks.read(f, dump)
     fd = f.grab()
     st = os.fstat(fd)
+    if huge.page_size(fd):
+        raise refuse(f, "it is a deleted file of a mounted hugetlbfs", "use MAP_HUGETLB or memfd_create", "hugetlb")
     kept = contents.keep(f, dump)
     xattrs = tuple([(name, os.getxattr(fd, name)) for name in sorted(os.listxattr(fd))])
     return State(
