@@ -39,11 +39,11 @@ def one(rng: random.Random) -> bool:
     if rng.random() < 0.3:
         versions[rng.choice(list(versions))] = rng.choice((1, 2, 0, 9))
     try:
-        found = codec.decode(data, blobs, resolve, versions, STORE_SIZE)
+        found = codec.decode(data, blobs, resolve, versions, [STORE_SIZE])
     except ImageError as e:
         assert str(e) and len(str(e)) < 500 and e.code.startswith("image-")
         return False
-    assert codec.decode(*codec.encode(found), resolve, None, STORE_SIZE) == found
+    assert codec.decode(*codec.encode(found), resolve, None, [STORE_SIZE]) == found
     return True
 
 
@@ -93,7 +93,7 @@ def replaced(data: bytes, rng: random.Random, count: int) -> bytes:
 def one_manifest(rng: random.Random) -> bool:
     """One damaged manifest whose checksum is right."""
     empty = manifest.Manifest(
-        "replant", 1, "0", "x", "y", "z", 1, 7, (("a", "b"),), (manifest.KindVersion("a/b", 1),), ()
+        "replant", 1, "0", "x", "y", "z", 1, 7, (("a", "b"),), (manifest.KindVersion("a/b", 1),), (), ()
     )
     body = manifest.render(empty).rpartition(b',"checksum"')[0]
     body = flipped(body, rng)

@@ -21,7 +21,7 @@ VERSIONS = {"files/rich": 3, "files/empty": 3, "task/rich": 3, "task/point": 3}
 
 def decode(data: Any, blobs: bytes | None = None, versions: dict[str, int] | None = VERSIONS) -> Any:
     text = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return codec.decode(text, codec.encode(model())[1] if blobs is None else blobs, resolve, versions, STORE_SIZE)
+    return codec.decode(text, codec.encode(model())[1] if blobs is None else blobs, resolve, versions, [STORE_SIZE])
 
 
 def changed(*path: Any, value: Any) -> Any:
@@ -36,7 +36,7 @@ def changed(*path: Any, value: Any) -> Any:
 
 def test_what_was_written_is_read() -> None:
     data, blobs = codec.encode(model())
-    found = codec.decode(data, blobs, resolve, VERSIONS, STORE_SIZE)
+    found = codec.decode(data, blobs, resolve, VERSIONS, [STORE_SIZE])
     assert found == model()
     assert type(found.files[1].state) is type(rich()) and type(found.files[0].state) is Empty
     assert type(found.files[1].state.points[0]) is Point and type(found.mms[0].vmas) is tuple

@@ -27,8 +27,8 @@ def rows(*numbers: int) -> bytes:
 
 
 def test_the_sample_holds() -> None:
-    assert violation(model(), STORE_SIZE) is None
-    assert violation(changed(model(), "mms", 0, "runs", value=rows(0x10000, 4096, GUARD)), 0) is None
+    assert violation(model(), [STORE_SIZE]) is None
+    assert violation(changed(model(), "mms", 0, "runs", value=rows(0x10000, 4096, GUARD)), [0]) is None
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_the_sample_holds() -> None:
     ],
 )
 def test_what_does_not_hold_is_told(path: tuple[Any, ...], value: Any, words: str) -> None:
-    found = violation(changed(model(), *path, value=value), STORE_SIZE)
+    found = violation(changed(model(), *path, value=value), [STORE_SIZE])
     assert found is not None and words in found, found

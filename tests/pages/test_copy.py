@@ -155,7 +155,7 @@ def test_there_and_back(target: Target, store: PageWriter, told: bool, large: bo
     target.ask([Call(x86_64.munmap, v.start, v.end - v.start) for v in vmas])
     again = [target.map((v.end - v.start) // PAGE, at=v.start) for v in vmas]
     assert [(v.start, v.end) for v in again] == [(v.start, v.end) for v in vmas]
-    calls = fill_calls(saved, store.fd, vmas if told else (), large)
+    calls = fill_calls(saved, [store.fd], vmas if told else (), large)
     check_filled(calls, target.ask(calls))
     assert [target.read(v.start, v.end - v.start) for v in vmas] == before
     assert scan(target.pid, vmas).bytes == sum(n for _, n, _ in iter_unpack("<QQQ", saved)), (
@@ -176,7 +176,7 @@ def test_huge_pages_where_they_are_wanted(
     os.pwrite(store.fd, os.urandom(size), 0)
     vma = target.map(size // PAGE)._replace(flags=flags)
     runs = b"".join(n.to_bytes(8, "little") for n in (vma.start, size, 0))
-    calls = fill_calls(runs, store.fd, [vma], huge=chosen)
+    calls = fill_calls(runs, [store.fd], [vma], huge=chosen)
     check_filled(calls, target.ask(calls))
     assert target.read(vma.start, size) == os.pread(store.fd, size, 0)
     assert huge(target.pid, vma) >= 3 * HUGE if expected else huge(target.pid, vma) == 0
@@ -205,7 +205,7 @@ def test_guard_pages_come_back(target: Target, store: PageWriter) -> None:
     assert (vma.start + PAGE, 2 * PAGE, GUARD) in [*iter_unpack("<QQQ", saved)]
     target.ask([Call(x86_64.munmap, vma.start, 8 * PAGE)])
     target.map(8, at=vma.start)
-    calls = fill_calls(saved, store.fd)
+    calls = fill_calls(saved, [store.fd])
     check_filled(calls, target.ask(calls))
     after = scan(target.pid, [vma])
     assert (after.runs, after.guards) == (before.runs, before.guards)
@@ -214,7 +214,7 @@ def test_guard_pages_come_back(target: Target, store: PageWriter) -> None:
 def test_a_store_that_is_too_short_is_told(target: Target, store: PageWriter) -> None:
     vma = target.map(4)
     os.pwrite(store.fd, b"x" * 5000, 0)
-    calls = fill_calls(b"".join(n.to_bytes(8, "little") for n in (vma.start, 2 * PAGE, 0)), store.fd)
+    calls = fill_calls(b"".join(n.to_bytes(8, "little") for n in (vma.start, 2 * PAGE, 0)), [store.fd])
     with pytest.raises(ImageError) as e:
         check_filled(calls, target.ask(calls))
     assert e.value.code == "image-truncated"
@@ -222,7 +222,7 @@ def test_a_store_that_is_too_short_is_told(target: Target, store: PageWriter) ->
 
 def test_long_runs_are_read_in_portions() -> None:
     """One read(2) moves at most 2 GiB."""
-    calls = fill_calls(b"".join(n.to_bytes(8, "little") for n in (1 << 32, 5 << 30, PAGE)), 3)
+    calls = fill_calls(b"".join(n.to_bytes(8, "little") for n in (1 << 32, 5 << 30, PAGE)), [3])
     assert [(c.args[1], c.args[2], c.args[3]) for c in calls] == [
         ((1 << 32) + (n << 30), 1 << 30, PAGE + (n << 30)) for n in range(5)
     ]

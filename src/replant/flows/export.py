@@ -13,11 +13,13 @@ from replant.abi import elf
 from replant.errors import ReplantError
 from replant.image.container import open_image
 from replant.model.frozen import Frozen
+from replant.model.invariants import GUARD
+from replant.model.places import split
 from replant.resources import registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from replant.image.container import Image
@@ -76,7 +78,8 @@ def _process(model: Model, pid: int) -> tuple[Mm, Task]:
 
 
 def _runs(mm: Mm) -> Iterator[tuple[int, int, int]]:
-    yield from struct.iter_unpack("<QQQ", mm.runs)
+    """The saved pages that have contents."""
+    return ((start, length, at) for start, length, at in struct.iter_unpack("<QQQ", mm.runs) if at != GUARD)
 
 
 def _segments(vma: Vma, mm: Mm) -> Iterator[Segment]:
@@ -116,7 +119,7 @@ def _write(fd: int, image: Image, mm: Mm, segments: list[Segment], notes: bytes)
         head += elf.SHDR.pack(0, elf.SHT_NULL, 0, 0, 0, 0, 0, count, 0, 0)
     _put(fd, head + notes, 0)
     os.ftruncate(fd, end)
-    return _copy_pages(fd, image.pages_fd, mm, segments, offsets)
+    return _copy_pages(fd, image.stores(), mm, segments, offsets)
 
 
 def _header(count: int, many: bool) -> bytes:
@@ -127,7 +130,7 @@ def _header(count: int, many: bool) -> bytes:
     )  # fmt: skip
 
 
-def _copy_pages(fd: int, pages: int, mm: Mm, segments: list[Segment], offsets: list[int]) -> int:
+def _copy_pages(fd: int, stores: Sequence[int], mm: Mm, segments: list[Segment], offsets: list[int]) -> int:
     """Copy every run to the segments that it touches; both are in the order of addresses. The bytes copied."""
     written = n = 0
     for start, length, place in _runs(mm):
@@ -138,7 +141,8 @@ def _copy_pages(fd: int, pages: int, mm: Mm, segments: list[Segment], offsets: l
             s = segments[k]
             first, last = max(start, s.start), min(start + length, s.start + s.kept)
             if first < last:
-                _copy(pages, place + first - start, fd, offsets[k] + first - s.start, last - first)
+                store, at = split(place)
+                _copy(stores[store], at + first - start, fd, offsets[k] + first - s.start, last - first)
                 written += last - first
             k += 1
     return written

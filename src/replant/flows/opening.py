@@ -30,7 +30,7 @@ _SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
 class Opening:
     """The descriptors of a restore. ``fds`` has a `Slot` for each description until it is opened, then a number."""
 
-    def __init__(self, model: Model, pages_fd: int, side: RestoreSide) -> None:
+    def __init__(self, model: Model, stores: Sequence[int], side: RestoreSide) -> None:
         self.model = model
         self.lowest = 1 + max((d.fd for t in model.tables for d in t.entries), default=2)
         self.restorer = Track("replant")
@@ -38,7 +38,7 @@ class Opening:
         self._side = side
         self._made: dict[int, tuple[int, Slot | int]] = {}
         self._holders = {d.file: (t.pid, d.fd) for t in reversed(model.tables) for d in reversed(t.entries)}
-        self.pages: Slot | int = self._raised(pages_fd, self.restorer)
+        self.stores: list[Slot | int] = [self._raised(fd, self.restorer) for fd in stores]
         self._ourselves: Slot | int = 0
         self._groups = [(kind, files, self._maker(kind, files)) for kind, files in registry.grouped(model.files)]
 
@@ -64,7 +64,7 @@ class Opening:
 
     def opened(self) -> None:
         """The restorer has run: its descriptors are numbers from here on."""
-        self.pages, self._ourselves = _number(self.pages), _number(self._ourselves)
+        self.stores, self._ourselves = [*map(_number, self.stores)], _number(self._ourselves)
         self.fds = {n: _number(fd) for n, fd in self.fds.items()}
 
     def by_makers(self) -> dict[int, Track]:

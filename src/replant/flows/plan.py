@@ -43,7 +43,7 @@ def plan(target: str | int) -> list[Step]:
         model, pages = look(target)
         return list(_steps(model, pages))
     with open_image(target) as image:
-        return list(_steps(image.model(registry.state_class), PageReader(image.pages_fd)))
+        return list(_steps(image.model(registry.state_class), PageReader(*image.stores())))
 
 
 def _steps(model: Model, pages: PageReader) -> Iterable[Step]:

@@ -64,14 +64,14 @@ class Program:
         self._states: dict[int, dict[str, Frozen]] = {}
         for a in model.attributes:
             self._states.setdefault(a.tid, {})[a.kind] = a.state
-        self.files = Opening(model, pages.fd, self)
+        self.files = Opening(model, pages.stores, self)
 
     # what kinds may ask
 
     @property
     def pages(self) -> Slot | int:
         """The descriptor of the page store that the restorer and all stubs have."""
-        return self.files.pages
+        return self.files.stores[0]
 
     def load(self, extent: Extent) -> bytes:
         """Bytes of the page store."""
@@ -219,7 +219,7 @@ class Program:
                 on = Track(on.actor)
         for name, rows in together.items():
             registry.map_kind(name).make_all(rows, on, self)
-        filling = fill_calls(mm.runs, self.pages, mm.vmas)
+        filling = fill_calls(mm.runs, self.files.stores, mm.vmas)
         for first in range(0, len(filling), _PART):
             on.calls += filling[first : first + _PART]
             if len(on.calls) >= _PART:

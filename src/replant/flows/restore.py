@@ -121,6 +121,7 @@ def _restore(image: str, stop: bool, policy: Policy, phase: Callable[[str], Phas
     try:
         with phase("read"):
             model = opened.model(registry.state_class)
+            opened.parents()
         with phase("check"):
             _check(model)
         with phase("restore"):
@@ -224,7 +225,7 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy, commit: Callab
     vdso = Vdso()
     address = find_place([m.vmas for m in model.mms], _ARENA + _GAP + vdso.size)
     arena = Arena(address, _ARENA)
-    program = Program(model, PageReader(image.pages_fd), policy, arena.place, address + _ARENA + _GAP)
+    program = Program(model, PageReader(*image.stores()), policy, arena.place, address + _ARENA + _GAP)
     restorer, stubs = Restorer(arena), Stubs(arena, trap_signal(program.queued()))
     stubs.finished = lambda track: check_filled(track.calls, track.answers)
     phase = current().phase

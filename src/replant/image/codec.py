@@ -3,7 +3,7 @@
 As built::
 
     encode(model) -> (json, blobs)
-    decode(json, blobs, resolve, versions=None, store_size=None) -> Model
+    decode(json, blobs, resolve, versions=None, stores=None) -> Model
     kinds_of(model) -> sorted tuple of (family, kind)
 
 ``json`` is one line of ASCII: every `Frozen` is an array of its fields in order, paths are surrogateescaped strings,
@@ -56,9 +56,11 @@ def decode(
     blobs: bytes,
     resolve: Resolve,
     versions: Mapping[str, int] | None = None,
-    store_size: int | None = None,
+    stores: Sequence[int] | None = None,
 ) -> Model:
-    """The model, with every type, number and reference checked; ``store_size`` bounds what points into the page store.
+    """The model, with every type, number and reference checked.
+
+    ``stores``: the sizes of the page store and of those it builds on, which bound what points there.
 
     :raises ImageError: in any other case: nothing in ``data`` or ``blobs`` can cause another exception.
     """
@@ -68,7 +70,7 @@ def decode(
     except Reject as e:
         raise corrupt(f"{e.where.lstrip('.') or 'it'} {e.why}") from None
     _check_blobs(source)
-    wrong = invariants.violation(model, store_size) or _outside(source, store_size)
+    wrong = invariants.violation(model, stores) or _outside(source, stores)
     if wrong:
         raise corrupt(wrong)
     return model
@@ -181,8 +183,8 @@ def _check_blobs(source: _KindSource) -> None:
         raise corrupt(f"there is something after byte {end} that belongs to no field", "blobs.bin")
 
 
-def _outside(source: Source, store_size: int | None) -> str | None:
+def _outside(source: Source, stores: Sequence[int] | None) -> str | None:
     for e in source.extents:
-        if e.offset < 0 or e.length < 0 or e.at < 0 or (store_size is not None and e.at + e.length > store_size):
+        if e.offset < 0 or e.length < 0 or e.at < 0 or (stores is not None and e.at + e.length > stores[0]):
             return f"an extent ({e.offset}, {e.length}, {e.at}) lies outside of the page store"
     return None

@@ -5,7 +5,7 @@ As built::
     with ImageWriter.create(path) as image:     # before the freeze: every file exists and is open
         image.pages_fd                          # read and write, empty: PageWriter(image.pages_fd)
         image.journal_path                      # for the journal; may stay absent
-        image.write(model, resolve, xfeatures=0, notes={})      # after the release, once
+        image.write(model, resolve, xfeatures=0, notes={}, parents=())      # after the release, once
         image.check(model, resolve)             # before a tree is killed: does it decode to the same?
         image.commit(durable=False)             # renames; without it, leaving the block removes everything
 
@@ -13,6 +13,7 @@ As built::
     image.manifest                               # Manifest
     image.model(resolve) -> Model                # checked completely; resolve(family, kind) -> State class
     image.pages_fd, image.pages_size             # PageReader(image.pages_fd)
+    image.stores()                               # the same of all images that have pages of it, its own first
     image.verify()                               # checksums of the page store
     image.verify_async().wait()                  # the same in a thread, before the tasks are released
 
@@ -27,7 +28,7 @@ import os
 from replant._version import __version__
 from replant.errors import Bug, ImageError
 from replant.image import codec, columns, manifest, place, sums, upgrade
-from replant.image.manifest import KindVersion, Manifest, Part
+from replant.image.manifest import KindVersion, Manifest, Parent, Part
 from replant.image.reader import Image, open_image
 
 TYPE_CHECKING = False
@@ -49,6 +50,7 @@ class ImageWriter:
         self.path = path
         self.pages_fd = -1
         self.bytes_written = 0
+        self.identity = ""
         self._partial = ""
         self._lock = -1
         self._fds: dict[str, int] = {}
@@ -91,7 +93,12 @@ class ImageWriter:
         self._early.written(size)
 
     def write(
-        self, model: Model, resolve: Resolve, xfeatures: int = 0, notes: Mapping[str, str] | None = None
+        self,
+        model: Model,
+        resolve: Resolve,
+        xfeatures: int = 0,
+        notes: Mapping[str, str] | None = None,
+        parents: tuple[Parent, ...] = (),
     ) -> Manifest:
         """Write everything but the pages, which stand in the store already, and the checksums of all.
 
@@ -101,9 +108,11 @@ class ImageWriter:
         try:
             parts = (self._whole("model.json", data), self._whole("blobs.bin", blobs), self._pages())
             kinds = tuple(_kind(family, kind, resolve) for family, kind in codec.kinds_of(model))
-            done = _manifest(xfeatures, tuple((notes or {}).items()), kinds, parts)
+            done = _manifest(xfeatures, tuple((notes or {}).items()), kinds, parts, parents)
             self._fds[manifest.NAME] = os.open(f"{self._partial}/{manifest.NAME}", _NEW, 0o600)
-            self.bytes_written = sum(p.size for p in parts) + self._put(manifest.NAME, manifest.render(done))
+            text = manifest.render(done)
+            self.bytes_written = sum(p.size for p in parts) + self._put(manifest.NAME, text)
+            self.identity = manifest.identity(text)
         except OSError as e:
             raise place.cannot(e, "writing the image", self.path) from e
         return done
@@ -188,7 +197,11 @@ def _kind(family: str, kind: str, resolve: Resolve) -> KindVersion:
 
 
 def _manifest(
-    xfeatures: int, notes: tuple[tuple[str, str], ...], kinds: tuple[KindVersion, ...], parts: tuple[Part, ...]
+    xfeatures: int,
+    notes: tuple[tuple[str, str], ...],
+    kinds: tuple[KindVersion, ...],
+    parts: tuple[Part, ...],
+    parents: tuple[Parent, ...],
 ) -> Manifest:
     import time
 
@@ -197,5 +210,5 @@ def _manifest(
         boot_id = f.read().strip()
     return Manifest(
         "replant", manifest.FORMAT, __version__, host.machine, host.release, boot_id, int(time.time()),
-        xfeatures, notes, kinds, parts,
+        xfeatures, notes, kinds, parts, parents,
     )  # fmt: skip

@@ -35,11 +35,20 @@ class Part(Frozen):
     sums: tuple[str, ...]
 
 
+class Parent(Frozen):
+    """An earlier image that has some of the pages: its path from this directory, identity, size of its store."""
+
+    path: str
+    identity: str
+    size: int
+
+
 class Manifest(Frozen):
     """The manifest; members of the JSON object in this order. ``created`` is in seconds since 1970.
 
     ``xfeatures`` are the extended states of the CPU (XCR0) that the saved registers need, ``boot_id`` tells whether
-    CLOCK_MONOTONIC of another moment can be compared with it, ``notes`` are pairs of words for people.
+    CLOCK_MONOTONIC of another moment can be compared with it, ``notes`` are pairs of words for people. ``parents``
+    are numbered from 1 on in `replant.model.places`.
     """
 
     image: str
@@ -53,6 +62,7 @@ class Manifest(Frozen):
     notes: tuple[tuple[str, str], ...]
     kinds: tuple[KindVersion, ...]
     parts: tuple[Part, ...]
+    parents: tuple[Parent, ...]
 
     def part(self, name: str) -> Part:
         """The entry of a file. :raises ImageError: there is none."""
@@ -66,6 +76,11 @@ def render(manifest: Manifest) -> bytes:
     """The bytes of manifest.json."""
     body = rawjson.render(dict(zip(Manifest._fields, manifest, strict=True)), repr)[:-1].encode("ascii")
     return body + (_TAIL % digest(body)).encode("ascii")
+
+
+def identity(data: bytes) -> str:
+    """What tells an image from every other: the checksum of its manifest, which holds the checksums of all else."""
+    return data[-_TAIL_SIZE:-3].decode("ascii", "replace")[-32:]
 
 
 def parse(data: bytes) -> Manifest:

@@ -10,7 +10,7 @@ from replant.image import codec, manifest, sums
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from replant.image.codec import Resolve
-    from replant.image.manifest import Manifest
+    from replant.image.manifest import Manifest, Parent
     from replant.model.tree import Model
 
 #: what may be read into memory at once, in bytes: some hundred times what a tree of a thousand processes needs
@@ -20,9 +20,11 @@ _LIMITS = {manifest.NAME: 64 << 20, "model.json": 1 << 30, "blobs.bin": 1 << 30}
 class Image:
     """An image that was opened for reading. Nothing in it is trusted before it was checked."""
 
-    def __init__(self, path: str, found: Manifest, pages_fd: int) -> None:
+    def __init__(self, path: str, found: Manifest, identity: str, pages_fd: int) -> None:
         self.path = path
         self.manifest = found
+        self.identity = identity
+        self._parents: list[Image] = []
         self.pages_fd = pages_fd
         self.pages_size = found.part("pages.bin").size
 
@@ -30,9 +32,27 @@ class Image:
         """The saved tree; ``resolve(family, kind)`` answers with State classes. :raises ImageError: it is damaged."""
         data, blobs = self._read("model.json"), self._read("blobs.bin")
         versions = {k.name: k.version for k in self.manifest.kinds}
-        return codec.decode(data, blobs, resolve, versions, self.pages_size)
+        return codec.decode(data, blobs, resolve, versions, [self.pages_size, *(p.size for p in self.manifest.parents)])
+
+    def parents(self) -> list[Image]:
+        """The earlier images that have pages of this one, as its manifest lists them; open as long as this one is.
+
+        :raises ImageError: one is missing, or is not what it was.
+        """
+        for parent in self.manifest.parents[len(self._parents) :]:
+            self._parents.append(_open_parent(self.path, parent))
+        return self._parents
+
+    def stores(self) -> list[int]:
+        """The descriptors of all page stores, by their numbers in `replant.model.places`. Raises as `parents`."""
+        return [self.pages_fd, *(parent.pages_fd for parent in self.parents())]
 
     def verify(self) -> None:
+        """Compare all page stores with their checksums. :raises ImageError: one is damaged, or missing."""
+        for image in (self, *self.parents()):
+            image.verify_own()
+
+    def verify_own(self) -> None:
         """Compare the page store with its checksums. :raises ImageError: it is damaged."""
         part = self.manifest.part("pages.bin")
         try:
@@ -46,7 +66,10 @@ class Image:
         return sums.Background(self.verify)
 
     def close(self) -> None:
-        """Close the page store."""
+        """Close the page stores."""
+        for parent in self._parents:
+            parent.close()
+        self._parents = []
         if self.pages_fd >= 0:
             os.close(self.pages_fd)
             self.pages_fd = -1
@@ -71,7 +94,8 @@ def open_image(path: str) -> Image:
 
     :raises ImageError: there is none, or it is damaged, truncated or of another format.
     """
-    found = manifest.parse(_contents(path, manifest.NAME))
+    text = _contents(path, manifest.NAME)
+    found = manifest.parse(text)
     _check_parts(found)
     part = found.part("pages.bin")
     try:
@@ -82,7 +106,30 @@ def open_image(path: str) -> Image:
     if size != part.size:
         os.close(fd)
         raise _size("pages.bin", part.size, size)
-    return Image(path, found, fd)
+    return Image(path, found, manifest.identity(text), fd)
+
+
+def _open_parent(path: str, parent: Parent) -> Image:
+    """An image that the one at ``path`` builds on."""
+    where = os.path.normpath(os.path.join(os.path.realpath(path), parent.path))
+    try:
+        image = open_image(where)
+    except ImageError as e:
+        raise ImageError(
+            f"{path} builds on the image {where}, which cannot be used: {e}",
+            code="image-parent",
+            resource=where,
+            hint=f"put it back to {where}; before moving one of them, make the other independent: replant image merge",
+        ) from e
+    if (image.identity, image.pages_size) != (parent.identity, parent.size):
+        image.close()
+        raise ImageError(
+            f"{path} builds on an image that was at {where}; another one is there now",
+            code="image-parent",
+            resource=where,
+            hint="put the former one back: an image must not be replaced as long as others build on it",
+        )
+    return image
 
 
 def _check_parts(found: Manifest) -> None:

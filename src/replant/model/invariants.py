@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from itertools import chain
 
+from replant.model.places import split
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,12 +26,15 @@ _PROTECTIONS = set(range(8))
 _IN_PAGE = (PAGE - 1).__and__
 
 
-def violation(model: Model, store_size: int | None = None) -> str | None:
-    """The first thing that does not hold, in words, or None; ``store_size`` is the size of the page store in bytes."""
-    return next(_violations(model, store_size), None)
+def violation(model: Model, stores: Sequence[int] | None = None) -> str | None:
+    """The first thing that does not hold, in words, or None.
+
+    ``stores``: the sizes in bytes of the image's page store and those it builds on (see `replant.model.places`).
+    """
+    return next(_violations(model, stores), None)
 
 
-def _violations(model: Model, store_size: int | None) -> Iterator[str]:
+def _violations(model: Model, stores: Sequence[int] | None) -> Iterator[str]:
     tasks = {t.pid: t for t in model.tasks}
     files = {f.number for f in model.files}
     living = {t.pid for t in model.tasks if t.state != "Z"}
@@ -45,7 +50,7 @@ def _violations(model: Model, store_size: int | None) -> Iterator[str]:
         yield from _table(table, files)
     for mm in model.mms:
         yield from _mappings(mm, files)
-        yield from _runs(mm, store_size)
+        yield from _runs(mm, stores)
     yield from _attributes(model)
 
 
@@ -137,7 +142,7 @@ def _mappings(mm: Mm, files: set[int]) -> Iterator[str]:
         yield f"task {mm.pid}: a mapping refers to file {min(missing)}, which is no file of the image"
 
 
-def _runs(mm: Mm, store_size: int | None) -> Iterator[str]:
+def _runs(mm: Mm, stores: Sequence[int] | None) -> Iterator[str]:
     if len(mm.runs) % 24:
         yield f"task {mm.pid}: the list of saved pages is cut off"
         return
@@ -145,14 +150,20 @@ def _runs(mm: Mm, store_size: int | None) -> Iterator[str]:
     starts, lengths, places = numbers[0::3], numbers[1::3], numbers[2::3]
     if any(map(_IN_PAGE, numbers)) or not all(lengths):
         yield f"task {mm.pid}: saved pages are no whole pages"
-    room = _ADDRESS_MAX if store_size is None else store_size
-    if any(at + length > room for at, length in zip(places, lengths, strict=True) if at != GUARD):
+    if stores is not None and any(
+        _outside(at, length, stores) for at, length in zip(places, lengths, strict=True) if at != GUARD
+    ):
         yield f"task {mm.pid}: saved pages lie outside of the page store"
     if not all(map(int.__le__, map(int.__add__, starts, lengths), starts[1:])):
         yield f"task {mm.pid}: saved pages overlap, or are not in order"
     outside = _unmapped(mm.vmas, starts, lengths)
     if outside is not None:
         yield f"task {mm.pid}: saved pages at {outside:x} belong to no private mapping"
+
+
+def _outside(at: int, length: int, stores: Sequence[int]) -> bool:
+    store, offset = split(at)
+    return store >= len(stores) or offset + length > stores[store]
 
 
 def _unmapped(vmas: Sequence[Vma], starts: Iterable[int], lengths: Iterable[int]) -> int | None:

@@ -60,8 +60,8 @@ class Vma(Frozen):
 class Mm(Frozen):
     """The address space of process ``pid``: its mappings in order of address, and where their saved pages are.
 
-    ``runs`` is packed ``<QQQ``: address, length in bytes, offset in the page store (`replant.pages.store.GUARD`: no
-    content, but guard pages); sorted by address, without overlap.
+    ``runs`` is packed ``<QQQ``: address, length in bytes, place (`replant.model.places`; `invariants.GUARD`: guard
+    pages without contents); sorted by address, without overlap.
     """
 
     pid: int

@@ -2,7 +2,7 @@
 
 As built::
 
-    fill_calls(runs, fd, vmas=(), huge=False) -> list[Call]     # ``runs`` of `Mm`; ``fd``: the page store in there
+    fill_calls(runs, stores, vmas=(), huge=False) -> list[Call]     # ``runs`` of `Mm`; the page stores in there
     check_filled(calls, answers) -> None                        # raises unless every byte was read
 
 The mappings must stand, writable. A page is filled by pread(2), which allocates it, and the allocation is what costs.
@@ -23,6 +23,7 @@ from replant.abi import mman, x86_64
 from replant.abi.call import Call
 from replant.errors import ImageError
 from replant.model.invariants import GUARD, PAGE
+from replant.model.places import split
 from replant.pages.store import RW_MAX
 
 TYPE_CHECKING = False
@@ -39,16 +40,20 @@ _MADV_GUARD_INSTALL = 102
 _MAY_FAIL = (errno.EAGAIN, errno.ENOMEM, errno.EINVAL, errno.EBUSY, errno.EFAULT)
 
 
-def fill_calls(runs: bytes, fd: Slot | int, vmas: Sequence[Vma] = (), huge: bool = False) -> list[Call]:
-    """Calls that fill the pages of an address space from the store; ``vmas`` in order of address."""
+def fill_calls(runs: bytes, stores: Sequence[Slot | int], vmas: Sequence[Vma] = (), huge: bool = False) -> list[Call]:
+    """Calls that fill the pages of an address space from ``stores``, descriptors in the process by the numbers of
+    `replant.model.places`; ``vmas`` in order of address.
+    """
     calls: list[Call] = []
     around = iter(vmas)
     vma = next(around, None)
     huge = huge and huge_pages_allowed()
-    for start, length, at in iter_unpack("<QQQ", runs):
-        if at == GUARD:
+    for start, length, place in iter_unpack("<QQQ", runs):
+        if place == GUARD:
             calls.append(Call(x86_64.madvise, start, length, _MADV_GUARD_INSTALL, why="guard pages"))
             continue
+        store, at = split(place)
+        fd = stores[store]
         if length >= WORTH_POPULATING:
             while vma is not None and vma.end <= start:
                 vma = next(around, None)

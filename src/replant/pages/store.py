@@ -6,9 +6,11 @@ As built::
     store.reserve(length, align=4096) -> int         # an offset for content that somebody else writes
     store.keep(data) -> Extent                       # bytes, packed
     store.keep_file(fd, size) -> tuple[Extent, ...]  # the data of a file, its holes left out
+    store.keep_part(fd, start, length) -> int        # pages of another store
+    store.keep_whole(fd, size) -> None               # all of another store, to the same places
     store.put(data, at) -> None                      # content of a reserved stretch
     store.size                                       # bytes up to the end of the last stretch
-    PageReader(fd).load(extent) -> bytes
+    PageReader(fd, *earlier).load(extent) -> bytes   # .stores: these and those of images that it builds on
 
 `Extent.offset` is the place in the object, `Extent.at` the place in the store. Reserved stretches begin at multiples of
 4096, so that they can be served with pread(2), UFFDIO_COPY and O_DIRECT alike.
@@ -78,6 +80,18 @@ class PageWriter:
             kept.append(Extent(start, end - start, at))
         return tuple(kept)
 
+    def keep_part(self, fd: int, start: int, length: int) -> int:
+        """Copy a part of another page store; where it is now. Raises as `keep_file`."""
+        at = self.reserve(length)
+        self._copy(fd, start, start + length, at)
+        return at
+
+    def keep_whole(self, fd: int, size: int) -> None:
+        """Copy all of another page store into this one, which is empty, to the same places. Raises as `keep_file`."""
+        os.ftruncate(self.fd, self.reserve(size, 1) + size)
+        for start, end in _data(fd, size):
+            self._copy(fd, start, end, start)
+
     def _copy(self, fd: int, start: int, end: int, at: int) -> None:
         """Within the kernel where it can (copy_file_range(2)), else through one buffer."""
         done = _splice(fd, self.fd, start, end, at)
@@ -95,12 +109,16 @@ class PageWriter:
 
 
 class PageReader:
-    """Reads the page store behind ``fd``; the descriptor stays the caller's."""
+    """Reads the page store behind ``fd``; the descriptor stays the caller's.
 
-    __slots__ = ("fd",)
+    ``stores``: it, and those of earlier images that have pages too, by the numbers of `replant.model.places`.
+    """
 
-    def __init__(self, fd: int) -> None:
+    __slots__ = ("fd", "stores")
+
+    def __init__(self, fd: int, *earlier: int) -> None:
         self.fd = fd
+        self.stores = (fd, *earlier)
 
     def load(self, extent: Extent) -> bytes:
         """The content of a stretch. :raises ImageError: the store ends before it, or cannot be read."""
