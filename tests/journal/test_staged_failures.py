@@ -140,13 +140,13 @@ def test_a_pipe_that_leads_out(tmp_path: Path) -> None:
     os.close(reading)
 
 
-def test_a_seccomp_filter(tmp_path: Path) -> None:
+def test_a_supervised_seccomp_filter(tmp_path: Path) -> None:
     code = """
 import ctypes
 class Filter(ctypes.Structure): _fields_ = [("n", ctypes.c_ushort), ("code", ctypes.c_char_p)]
-allow = b"\\x06\\0\\0\\0\\0\\0\\xff\\x7f"
+allow_or_ask = b"\\x06\\0\\0\\0\\0\\0\\xff\\x7f\\x06\\0\\0\\0\\0\\0\\xc0\\x7f"
 libc = ctypes.CDLL(None)
-assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(Filter(1, allow)), 0, 0) == 0"""
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(Filter(2, allow_or_ask)), 0, 0) == 0"""
     with start(tmp_path, code) as program:
         names(dump_fails(program, tmp_path), f"because .*task {program.root} .*seccomp", "during look")
 

@@ -104,13 +104,24 @@ def test_an_arena_elsewhere() -> None:
 
 LIMITED = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (1, 1))\n" + IDLE
 FILTERED = "import ctypes\nctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\nimport struct\n" + (
-    "allow = ctypes.create_string_buffer(struct.pack('<HBBI', 6, 0, 0, 0x7fff0000))\n"
-    "program = struct.pack('<HxxxxxxQ', 1, ctypes.addressof(allow))\n"
-    "assert ctypes.CDLL(None).prctl(22, 2, program) == 0\n" + IDLE
+    "code = [(0x20, 0, 0, 0), (0x15, 0, 1, 186), (6, 0, 0, 0x50001), (6, 0, 0, 0x7fff0000)]  # gettid is an error\n"
+    "code = ctypes.create_string_buffer(b''.join(struct.pack('<HBBI', *one) for one in code))\n"
+    "program = struct.pack('<HxxxxxxQ', 4, ctypes.addressof(code))\n"
+    "assert ctypes.CDLL(None).prctl(22, 2, program) == 0\n"
+    "ask = lambda: ctypes.CDLL(None).syscall(186)\nassert ask() == -1\n" + IDLE + "\nassert ask() == -1\n"
 )
 
 
-@pytest.mark.parametrize(("program", "code"), [(LIMITED, "no-arena"), (FILTERED, "seccomp")])
+def test_a_filter_is_off_while_we_ask_and_on_afterwards() -> None:
+    with python(FILTERED) as process:
+        with freeze(process.pid) as frozen:
+            assert remote.ask(frozen.tasks[0].threads[0], GETTID)[0].ret == process.pid
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(("program", "code"), [(LIMITED, "no-arena")])
 def test_refusals_leave_the_process_alone(program: str, code: str) -> None:
     with python(program) as process:
         with freeze(process.pid) as frozen:

@@ -31,11 +31,14 @@ OPTIONS = ptrace.O_EXITKILL | ptrace.O_TRACESYSGOOD
 
 
 class Seed:
-    """A seized seed; ``vdso`` lists its special mappings (vvar and vdso) in order."""
+    """A seized seed, traced with ``options`` more, as all that come from it.
 
-    def __init__(self, wanted: Container[int]) -> None:
+    ``vdso`` lists its special mappings (vvar and vdso) in order.
+    """
+
+    def __init__(self, wanted: Container[int], options: int = 0) -> None:
         self.pid = _spawn(wanted)
-        ptrace.seize(self.pid, OPTIONS)
+        ptrace.seize(self.pid, OPTIONS | options)
         ptrace.interrupt(self.pid)
         wait.until_stopped(self.pid)
         maps = procfs.maps(self.pid, vmflags=False)

@@ -22,10 +22,10 @@ from replant.tracee import blob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from replant.abi.call import Slot
+    from replant.abi.call import Call, Slot
     from replant.model.frozen import Frozen
     from replant.model.tree import Extent, File, Mm, Model, Task, Vma
     from replant.pages.store import PageReader
@@ -64,6 +64,9 @@ class Program:
         self._states: dict[int, dict[str, Frozen]] = {}
         for a in model.attributes:
             self._states.setdefault(a.tid, {})[a.kind] = a.state
+        self._births: dict[int, Sequence[int | Call]] = {}
+        kinds = registry.task_kinds().items()
+        self._birth_kinds = [(name, kind.births) for name, kind in kinds if hasattr(kind, "births")]
         self.files = Opening(model, pages.stores, self)
 
     # what kinds may ask
@@ -119,6 +122,13 @@ class Program:
         kinds = registry.task_kinds()
         return any("family" in kinds[name].USES for name in self._states.get(self.model.root, {}))
 
+    def traced(self) -> int:
+        """The PTRACE_O_… that stubs need for what they are to become."""
+        options = 0
+        for name in {name for states in self._states.values() for name in states}:
+            options |= getattr(registry.task_kinds()[name], "TRACED", 0)
+        return options
+
     def queued(self) -> set[int]:
         """The signals that some task will have pending."""
         return {signal for task in self.model.tasks for signal in self.queued_for(task)}
@@ -156,6 +166,7 @@ class Program:
     def thread(self, tid: int) -> Track:
         """What a thread other than the first does."""
         on = Track(str(tid))
+        self._give_birth(tid, on)
         for name in registry.steps():
             self._attribute(name, tid, on)
         self._xstate(tid, on)
@@ -187,8 +198,23 @@ class Program:
             registry.task_kinds()[name].make(state, tid, on, self)
 
     def _threads(self, task: Task, on: Track) -> None:
-        for tid in task.threads[1:]:
-            on.call(x86_64.clone3, clone_args(tid, CLONE_THREAD, 0, self.place), 88, why=f"thread {tid}")
+        self._births.update(self._birth_plan(task))
+        self._give_birth(task.pid, on)
+
+    def _birth_plan(self, task: Task) -> Mapping[int, Sequence[int | Call]]:
+        """Who clones which thread, with what in between; as a rule the leader clones all of them."""
+        for name, births in self._birth_kinds:
+            states = {tid: state for tid in task.threads if (state := self.state(name, tid)) is not None}
+            if states:
+                return births(task.threads, states, self)
+        return {task.pid: task.threads[1:]}
+
+    def _give_birth(self, tid: int, on: Track) -> None:
+        for step in self._births.pop(tid, ()):
+            if isinstance(step, int):
+                on.call(x86_64.clone3, clone_args(step, CLONE_THREAD, 0, self.place), 88, why=f"thread {step}")
+            else:
+                on.calls.append(step)
 
     def attributes_outside(self) -> Track:
         """What the restorer writes about tasks that exist: files of /proc, owners of signals."""

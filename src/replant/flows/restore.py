@@ -260,7 +260,7 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy, commit: Callab
 def _sow(program: Program, stubs: Stubs, arena: Arena) -> int:
     """The pid of a seed, stripped; an orphan if the root must not notice that its maker ends."""
     wanted = tree.numbers(program.model)
-    seed = Seed(wanted)
+    seed = Seed(wanted, program.traced())
     stubs.adopt(seed.pid)
     seed.enter(arena)
     track = seed.strip(program.parked, program.files.lowest)

@@ -93,6 +93,11 @@ class ThreadView:
         return self.thread.rseq
 
     @once
+    def seccomp_filters(self) -> Sequence[tuple[int, bytes]]:
+        """Flags and instructions of its seccomp filters, the oldest first."""
+        return ptrace.seccomp_filters(self.tid)
+
+    @once
     def robust_list(self) -> tuple[int, int]:
         """Head and length of its list of robust futexes."""
         return ptrace.get_robust_list(self.tid)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any, Protocol
 
     from replant.abi.call import Answer, Call, Slot, Track
@@ -254,6 +254,11 @@ class TaskFacts(Protocol):
         ...
 
     @property
+    def seccomp_filters(self) -> Sequence[tuple[int, bytes]]:
+        """Flags and instructions of its seccomp filters, the oldest first. :raises OSError: they cannot be read."""
+        ...
+
+    @property
     def robust_list(self) -> tuple[int, int]:
         """Address and length."""
         ...
@@ -293,6 +298,18 @@ class TaskKind(Protocol):
 
     def make(self, state: Any, tid: int, on: Track, restore: RestoreSide) -> None:
         """Calls in the thread (SCOPE process: in the leader)."""
+        ...
+
+    TRACED: int
+    """Optional. PTRACE_O_… with which stubs must be traced where there is such a State."""
+
+    def births(
+        self, threads: Sequence[int], states: Mapping[int, Any], restore: RestoreSide
+    ) -> Mapping[int, Sequence[int | Call]]:
+        """Optional, of one kind only: for what a thread can only get by its birth. ``threads``: leader first.
+
+        By thread, in order: the tids that it clones, and calls in between.
+        """
         ...
 
     def queues(self, state: Any) -> Iterable[int]:

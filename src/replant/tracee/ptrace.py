@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from errno import ENOENT
 from struct import Struct, pack_into, unpack_from
 
 from replant.abi import ptrace as abi
@@ -19,6 +20,7 @@ from replant.abi.signal import SIGINFO_SIZE
 from replant.errors import TaskGone
 
 O_EXITKILL = abi.O_EXITKILL
+O_SUSPEND_SECCOMP = abi.O_SUSPEND_SECCOMP
 O_TRACESYSGOOD = abi.O_TRACESYSGOOD
 O_TRACEFORK = abi.O_TRACEFORK
 O_TRACEVFORK = abi.O_TRACEVFORK
@@ -42,6 +44,7 @@ _iovec_at = ctypes.addressof(_iovec)
 _word = ctypes.c_uint64()
 _word_at = ctypes.addressof(_word)
 _peek = Struct("<QIi")
+_two = Struct("<QQ")
 
 
 def request(number: int, tid: int, address: int = 0, data: int = 0) -> int:
@@ -190,6 +193,25 @@ def dispatches_syscalls(tid: int) -> bool:
         return False
     mode: int = unpack_from("<Q", _buffer)[0]
     return mode != 0
+
+
+def seccomp_filters(tid: int) -> list[tuple[int, bytes]]:
+    """The filters of a stopped task, the oldest first: flags (SECCOMP_FILTER_FLAG_LOG), instructions of 8 bytes each.
+
+    The tracer must have CAP_SYS_ADMIN, and no seccomp of its own; of one that is no classic program, EMEDIUMTYPE.
+    """
+    found: list[tuple[int, bytes]] = []
+    while True:
+        try:
+            count = request(abi.SECCOMP_GET_FILTER, tid, len(found), _at)
+        except OSError as error:
+            if error.errno == ENOENT:
+                return found
+            raise
+        program = bytes(_memory[: count * 8])
+        _two.pack_into(_buffer, 0, len(found), 0)
+        request(abi.SECCOMP_GET_METADATA, tid, _two.size, _at)
+        found.append((_two.unpack_from(_buffer)[1], program))
 
 
 def get_robust_list(tid: int) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def _levels(tasks: Sequence[FrozenTask]) -> list[list[FrozenTask]]:
 
 def _doom(thread: FrozenThread) -> None:
     try:
-        ptrace.set_options(thread.tid, ptrace.O_EXITKILL)
+        thread.set_option(ptrace.O_EXITKILL)
     except TaskGone:
         pass  # killed by somebody else
 

@@ -23,17 +23,18 @@ class FrozenThread:
     ``registers``: user_regs_struct (216 bytes) as found at the stop; in a restartable sequence rip is where that is
     aborted to, which the kernel does on the way back to user mode, but forgets once the thread has run elsewhere.
     ``healed``: the same, about to repeat a system call that the stop has ended with EINTR, if it has (see `resume`).
-    ``sigmask``: blocked signals. ``rseq``: address,
+    ``options``: PTRACE_O_… that are set. ``sigmask``: blocked signals. ``rseq``: address,
     length and signature of its rseq area, zeros if there is none. ``stop_signal``: of a group-stop that it was in.
     """
 
-    __slots__ = ("_status", "healed", "pid", "registers", "rseq", "sigmask", "stop_signal", "task", "tid")
+    __slots__ = ("_status", "healed", "options", "pid", "registers", "rseq", "sigmask", "stop_signal", "task", "tid")
 
     def __init__(self, task: FrozenTask, tid: int) -> None:
         self.task = task
         self.pid = task.pid
         self.tid = tid
         self.stop_signal = 0
+        self.options = 0
         self.registers = bytearray()
         self.healed = bytearray()
         self.sigmask = 0
@@ -49,6 +50,12 @@ class FrozenThread:
         self.rseq = ptrace.get_rseq(self.tid)
         if unpack_from("<q", self.registers, ORIG_RAX)[0] < 0:  # no system call is allowed in a sequence
             self._abort_sequence()
+
+    def set_option(self, option: int) -> None:
+        """Set a PTRACE_O_… besides those that are set. :raises TaskGone:"""
+        if not self.options & option:
+            ptrace.set_options(self.tid, self.options | option)
+            self.options |= option
 
     @property
     def rip(self) -> int:

@@ -145,16 +145,31 @@ class Visitor:
 
 
 def refuse_strangers(thread: FrozenThread) -> None:
-    """Refuse to send a thread inside that would not survive it.
+    """Refuse to send a thread inside that would not survive it; its seccomp is suspended as long as we trace it.
 
-    :raises Blocker: 32-bit code, a seccomp filter (which could kill it once we are gone), syscall user dispatch.
+    If we are killed in these moments its own filter decides on the few calls of its way home.
+
+    :raises Blocker: 32-bit code, syscall user dispatch, seccomp that we may not suspend.
     """
     if unpack_from("<Q", thread.registers, abi.CS)[0] != abi.USER_CS:
         raise _stranger(thread, "runs 32-bit code", "32-bit")
     if thread.field(b"Seccomp") != b"0":
-        raise _stranger(thread, "is under seccomp", "seccomp")
+        _suspend_seccomp(thread)
     if ptrace.dispatches_syscalls(thread.tid):
         raise _stranger(thread, "has its system calls dispatched to itself", "syscall-user-dispatch")
+
+
+def _suspend_seccomp(thread: FrozenThread) -> None:
+    try:
+        thread.set_option(ptrace.O_SUSPEND_SECCOMP)
+    except OSError as e:
+        raise Blocker(
+            f"task {thread.tid} is under seccomp, which cannot be suspended: {e.strerror}",
+            code="seccomp",
+            pid=thread.pid,
+            resource=f"task {thread.tid}",
+            hint="it takes CAP_SYS_ADMIN, and no seccomp of one's own: run replant outside of the container",
+        ) from e
 
 
 def _stranger(thread: FrozenThread, what: str, code: str) -> Blocker:
