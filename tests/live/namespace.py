@@ -75,6 +75,7 @@ def _init(body: Callable[[], object], report: int) -> int:
     os.setsid()  # a namespace's init in a group that is another task's number never finishes dying
     _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
     _call("mount", b"proc", b"/proc", b"proc", 0, None)
+    _call("mount", b"devpts", b"/dev/pts", b"devpts", 0, b"newinstance,ptmxmode=0666")  # numbers of terminals are free
     _loopback_up()
     worker = os.fork()
     if worker == 0:

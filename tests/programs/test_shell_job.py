@@ -47,6 +47,30 @@ class Typist:
         return before
 
 
+def test_a_shell_is_given_another_terminal(tmp_path: Path) -> None:
+    """A whole session, whose terminal is held by nobody of the tree: it gets one that controls nobody, and its jobs."""
+    user = Typist(tmp_path)
+    user.types("cat\n")
+    user.types("one\n")
+    user.sees("one")
+    user.sees("one")
+    replant_json("dump", user.shell.pid, "-o", tmp_path / "image", "--kill")
+    master, slave = os.openpty()
+    user.shell.wait()
+    replant_json("restore", tmp_path / "image", "--detach", "--terminal", os.ttyname(slave))
+    os.close(slave)
+    os.close(user.master)
+    user.master, user.seen = master, ""
+    user.types("\x1a")
+    user.sees("Stopped")
+    user.types("fg\n")
+    user.sees("cat\r\n")
+    user.types("\x04")
+    user.sees("$ ")
+    user.types("echo over\n")
+    user.sees("over\r\nover")
+
+
 def test_a_job_has_its_terminal_again(tmp_path: Path) -> None:
     script = tmp_path / "replant"
     script.write_text('#!/bin/sh\nexec "{}" {} "{}" "$@"\n'.format(*command()))

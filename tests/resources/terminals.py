@@ -280,6 +280,26 @@ def slaves() -> Check:
     return check
 
 
+def instances() -> Check:
+    """Pairs of another instance of devpts, with the number of a usual one, and their own names."""
+    os.mkdir("pts")
+    syscall(x86_64.mount, b"devpts\0", b"pts\0", b"devpts\0", 0, b"newinstance,ptmxmode=0666\0")
+    master = os.open("pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(master, abi.TIOCSPTLCK, bytes(4))
+    name = f"{os.getcwd()}/pts/{number(master, abi.TIOCGPTN)}"
+    slave = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    usual = raw_pair()
+    tty.setraw(slave)
+
+    def check() -> None:
+        assert os.readlink(f"/proc/self/fd/{slave}") == name
+        for one, other in ((master, slave), usual):
+            os.write(one, name.encode())
+            assert read_all(other, len(name)) == name.encode()
+
+    return check
+
+
 def unopened() -> Check:
     """A master whose slave nobody has opened yet: it waits, whereas one whose slave is closed again is told."""
     master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)

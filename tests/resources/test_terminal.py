@@ -8,10 +8,13 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from facts import World
 
+from replant.abi import x86_64
+from replant.abi.libc import syscall
 from replant.errors import Blocker
 from replant.observe.observer import Observer
 
@@ -147,6 +150,21 @@ def test_another_line_discipline_is_refused(seeing: World, pair: tuple[int, int]
     fcntl.ioctl(pair[1], termios.TIOCSETD, struct.pack("i", 27))  # N_NULL
     with pytest.raises(Blocker, match="line discipline 27"):
         seeing.read("terminal", *pair)
+
+
+@pytest.mark.isolated
+def test_a_slave_over_a_console_is_refused(tmp_path: Path) -> None:
+    """As a container has it; its mount would be that of a pair that is no more."""
+    master, slave = pty.openpty()
+    place = tmp_path / "console"
+    place.touch()
+    words = (os.ttyname(slave).encode() + b"\0", bytes(place) + b"\0", b"\0")
+    syscall(x86_64.mount, *words, 0x1000, 0)  # MS_BIND
+    console = os.open(place, os.O_RDWR | os.O_NOCTTY)
+    with World() as world:
+        world.observer = Observer()
+        with pytest.raises(Blocker, match="mounted elsewhere"):
+            world.read("terminal", master, slave, console)
 
 
 @pytest.mark.parametrize("path", ["/dev/console", "/dev/tty1", "/dev/ttyS0"])

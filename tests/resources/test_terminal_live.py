@@ -11,8 +11,8 @@ from live.program import Program
 from live.roundtrip import roundtrip
 
 SORTS = [
-    "settings", "unread", "lines", "literal", "full", "stopped", "slaves", "unopened", "hung_up", "controlling", "gone",
-    "leaderless",
+    "settings", "unread", "lines", "literal", "full", "stopped", "slaves", "instances", "unopened", "hung_up",
+    "controlling", "gone", "leaderless",
 ]  # fmt: skip
 
 #: what a process in Python moves by itself as it goes on
