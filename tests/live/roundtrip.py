@@ -14,6 +14,7 @@ import pytest
 
 from live import wait
 from live.command import replant, replant_json
+from live.loading import until_loaded
 from live.program import Program, tree
 
 
@@ -41,6 +42,7 @@ MODES = {
     "new-pids": Mode(restore=("--detach", "--new-pids")),
     "unprivileged": Mode(user=65534),
     "snapshot": Mode(dump=("--snapshot",)),
+    "lazy": Mode(restore=("--detach", "--lazy")),
 }
 _STOPPED = ("task: state was 'R', is 'T'", "task: stop_signal was 0, is 19")
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
@@ -68,6 +70,8 @@ def roundtrip(
         reports.append(uproot(program, image, (*mode.dump, *options), check))
         reports.append(replant_json("restore", image, *mode.restore))
         program.root = reports[-1]["root_pid"]
+        if "--lazy" in mode.restore:
+            until_loaded(program.root)
         if "--stop" in mode.restore:
             wait.until(lambda: state(program.root) == "T", "the root is stopped")
             # Children that are stopped tell their parents, who are stopped as well: SIGCHLD is pending there.

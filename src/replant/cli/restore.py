@@ -20,6 +20,8 @@ COMMAND = Command(
         Option("-d --detach", "return once all tasks run; the tree then belongs to init or the nearest subreaper"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
         Option("--new-pids", "in a pid namespace of its own: one image can run many times at once"),
+        Option("-l --lazy", "let the tree run at once; its pages come when they are touched, and in the background"),
+        Option("--working-set", "where --lazy notes what is touched first; null for nowhere", value="FILE"),
         Option("--pidfile", "write the root's process id there", value="FILE"),
         Option("--journal", "keep the journal there, not only of a restore that fails", value="FILE"),
         *policy_options("restore"),
@@ -55,6 +57,8 @@ def _restore(words: Words, *, detach: bool) -> RestoreReport:
         detach=detach,
         stop=words.flag("stop"),
         new_pids=words.flag("new-pids"),
+        lazy=words.flag("lazy"),
+        working_set=words.text("working-set"),
         pidfile=words.text("pidfile") or None,
         journal=words.text("journal"),
         policy=words.policy(),
@@ -74,12 +78,13 @@ def _modules() -> object:
 def _tell(report: RestoreReport, words: Words) -> None:
     import sys
 
-    from replant.cli.output import count, details, document, lines
+    from replant.cli.output import count, details, document, lines, size
 
     if words.flag("json"):
         document(report)
     else:
-        lines([f"{report.root_pid}: {count(report.tasks, 'task')}; {report.total_ms:.0f} ms"])
+        later = f"; {size(report.bytes_later)} are still to come" if report.bytes_later else ""
+        lines([f"{report.root_pid}: {count(report.tasks, 'task')}; {report.total_ms:.0f} ms{later}"])
     if words.flag("verbose"):
         details(report)
     sys.stdout.flush()  # the tree's own output comes after it

@@ -37,11 +37,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from replant.abi.call import Track
     from replant.execute.worker import Answer
+    from replant.flows.lazily import Lazy
     from replant.image.container import Image
     from replant.journal.lane import Phase
     from replant.model.tree import Model
     from replant.policy import Policy
+
+    Split = Callable[[Image, Model], Lazy]
 
 _ARENA = 1 << 30  # sparse: only what is used takes memory
 _GAP = 1 << 20
@@ -54,6 +58,7 @@ class RestoreReport(Frozen):
 
     ``root_pid`` is the number of the root here, ``inner_pid`` the one that the tree knows: another one in a pid
     namespace of its own, whose init is ``init_pid`` (0: it is in ours). ``pids`` are those that the tree knows.
+    ``bytes_later``: of memory that a lazy restore has still to bring.
     """
 
     root_pid: int
@@ -62,6 +67,7 @@ class RestoreReport(Frozen):
     pids: tuple[int, ...]
     inner_pid: int
     init_pid: int = 0
+    bytes_later: int = 0
 
 
 def restore(
@@ -70,6 +76,8 @@ def restore(
     detach: bool = True,
     stop: bool = False,
     new_pids: bool = False,
+    lazy: bool = False,
+    working_set: str = "",
     pidfile: str | None = None,
     journal: str = "",
     policy: Policy = DEFAULT,
@@ -79,23 +87,26 @@ def restore(
     The tree belongs to init, or to the nearest process that called PR_SET_CHILD_SUBREAPER: a caller that wants to wait
     for the root (``detach=False`` of the command) makes itself one before. With ``new_pids`` the tree is in a pid
     namespace of its own, with a /proc of its own, and what such a caller has is the namespace's init, which ends as
-    the root ends. ``journal``: a file that shall keep the journal, which is otherwise kept, in a directory of its own,
-    only if the restore fails.
+    the root ends. ``lazy``: pages come when they are touched and in the background, brought by a process that ends when
+    all are there; what is touched first is noted in ``working_set`` (by default ``IMAGE.working-set``; ``"null"``: not)
+    and comes first the next time. ``journal``: a file that shall keep the journal, which is otherwise kept, in a
+    directory of its own, only if the restore fails.
 
     :raises Refused: it cannot be restored here; all blockers are listed, nothing was made.
     :raises ReplantError: the restore failed; everything made is undone.
     """
     began = time.perf_counter_ns()
     with Recording("restore", wanted=journal) as trace:
-        work = partial(_work, os.path.abspath(image), stop, policy, trace.journal.phase)
+        later = partial(_later, working_set, not detach) if lazy else None
+        work = partial(_work, os.path.abspath(image), stop, later, policy, trace.journal.phase)
         done = _nested(work) if new_pids else work()
-    root, pids = done["root"], done["pids"]
-    assert isinstance(root, int) and isinstance(pids, tuple)
+    root, pids, bytes_later = done["root"], done["pids"], done["later"]
+    assert isinstance(root, int) and isinstance(pids, tuple) and isinstance(bytes_later, int)
     outer, init = done.get("outer", root), done.get("init", 0)
     assert isinstance(outer, int) and isinstance(init, int)
     if pidfile:
         _write_pidfile(pidfile, outer)
-    return RestoreReport(outer, len(pids), (time.perf_counter_ns() - began) / 1e6, pids, root, init)
+    return RestoreReport(outer, len(pids), (time.perf_counter_ns() - began) / 1e6, pids, root, init, bytes_later)
 
 
 def _nested(work: Callable[[], Answer]) -> Answer:
@@ -110,12 +121,14 @@ def _begin_above(number: int) -> None:
     nest.begin_above(number)
 
 
-def _work(image: str, stop: bool, policy: Policy, phase: Callable[[str], Phase]) -> Answer:
-    model = _restore(image, stop, policy, phase)
-    return {"root": model.root, "pids": tuple(t.pid for t in model.tasks)}
+def _work(image: str, stop: bool, split: Split | None, policy: Policy, phase: Callable[[str], Phase]) -> Answer:
+    model, later = _restore(image, stop, split, policy, phase)
+    return {"root": model.root, "pids": tuple(t.pid for t in model.tasks), "later": later}
 
 
-def _restore(image: str, stop: bool, policy: Policy, phase: Callable[[str], Phase]) -> Model:
+def _restore(
+    image: str, stop: bool, split: Split | None, policy: Policy, phase: Callable[[str], Phase]
+) -> tuple[Model, int]:
     with phase("open"):
         opened = open_image(image)
     try:
@@ -123,20 +136,28 @@ def _restore(image: str, stop: bool, policy: Policy, phase: Callable[[str], Phas
             model = opened.model(registry.state_class)
             opened.parents()
         with phase("check"):
-            _check(model)
+            _check(model, split is not None)
         with phase("restore"):
-            work, numbers = partial(_make, opened, model, stop, policy), tree.numbers(model)
+            later = split(opened, model) if split else None
+            work, numbers = partial(_make, opened, model, stop, policy, later), tree.numbers(model)
             if os.getpid() == 1:
                 _begin_above(max(numbers))
-            worker.run(work, meanwhile=partial(_verify, opened), avoid=numbers)
+            worker.run(work, meanwhile=partial(_verify, opened, later), avoid=numbers)
     finally:
         opened.close()
-    return model
+    return model, later.bytes if later else 0
 
 
-def _verify(opened: Image) -> None:
+def _later(working_set: str, words: bool, opened: Image, model: Model) -> Lazy:
+    from replant.flows.lazily import Lazy
+
+    path = working_set or f"{os.path.realpath(opened.path)}.working-set"
+    return Lazy(opened, model, path if path != "null" else "", words)
+
+
+def _verify(opened: Image, later: Lazy | None) -> None:
     with current().phase("verify"):
-        opened.verify()
+        opened.verify(later.blocks() if later else ())
 
 
 def blockers(model: Model) -> list[Blocker]:
@@ -208,8 +229,12 @@ def _has_living_member(group: int) -> bool:
     return False
 
 
-def _check(model: Model) -> None:
+def _check(model: Model, lazy: bool) -> None:
     found = blockers(model)
+    if lazy:
+        from replant.flows import lazily
+
+        found += filter(None, [lazily.blocker()])
     if found:
         raise Refused(f"the tree of {model.root} cannot be restored here", found)
 
@@ -219,15 +244,18 @@ def _write_pidfile(path: str, pid: int) -> None:
         f.write(f"{pid}\n")
 
 
-def _make(image: Image, model: Model, stop: bool, policy: Policy, commit: Callable[[], None]) -> dict[str, object]:
+def _make(
+    image: Image, model: Model, stop: bool, policy: Policy, later: Lazy | None, commit: Callable[[], None]
+) -> dict[str, object]:
     """In the worker: everything from the first descriptor to the last detach."""
     gc.disable()
+    model = later.now if later else model
     vdso = Vdso()
     address = find_place([m.vmas for m in model.mms], _ARENA + _GAP + vdso.size)
     arena = Arena(address, _ARENA)
     program = Program(model, PageReader(*image.stores()), policy, arena.place, address + _ARENA + _GAP)
     restorer, stubs = Restorer(arena), Stubs(arena, trap_signal(program.queued()))
-    stubs.finished = lambda track: check_filled(track.calls, track.answers)
+    stubs.finished = partial(_finished, later)
     phase = current().phase
     try:
         with phase("descriptors"):
@@ -240,13 +268,18 @@ def _make(image: Image, model: Model, stop: bool, policy: Policy, commit: Callab
         with phase("makers"):
             _open_inside(program, stubs, restorer)
         with phase("fill"):
-            _fill(program, stubs)
+            _fill(program, stubs, later)
         with phase("outside"):
             restorer.run(program.attributes_outside())
+        if later:
+            with phase("lazy"):
+                later.begin(arena)
         with phase("land"):
             touchdown.land(program, Landing(arena, program.registers, lambda pid: vdso.instruction(program.mms[pid])))
             stubs.end(seed)
         with phase("release"):
+            if later:
+                later.until_ready()
             commit()
             landing.release(alive(model), stop)
     except BaseException:
@@ -285,13 +318,22 @@ def _open_inside(program: Program, stubs: Stubs, restorer: Restorer) -> None:
     program.files.opened()
 
 
-def _fill(program: Program, stubs: Stubs) -> None:
+def _finished(later: Lazy | None, track: Track) -> None:
+    check_filled(track.calls, track.answers)
+    if later:
+        later.opened(track)
+
+
+def _fill(program: Program, stubs: Stubs, later: Lazy | None) -> None:
     """Every process and every thread runs its part; they work while the next is being built."""
     stubs.born = lambda tid: stubs.start(tid, program.thread(tid))
     tasks = alive(program.model)
     for task in tasks:
         for tid in task.threads[1:]:
             stubs.expect(tid)
+        opening = later.opening(task.pid, program.files.lowest) if later else None
+        if opening:
+            stubs.start(task.pid, opening)
         for part in program.process(task.pid):
             stubs.follow(task.pid, part)
         stubs.poll()

@@ -6,9 +6,12 @@ import os
 
 from replant.errors import ImageError
 from replant.image import codec, manifest, sums
+from replant.model.places import place, split
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from replant.image.codec import Resolve
     from replant.image.manifest import Manifest, Parent
     from replant.model.tree import Model
@@ -47,19 +50,35 @@ class Image:
         """The descriptors of all page stores, by their numbers in `replant.model.places`. Raises as `parents`."""
         return [self.pages_fd, *(parent.pages_fd for parent in self.parents())]
 
-    def verify(self) -> None:
-        """Compare all page stores with their checksums. :raises ImageError: one is damaged, or missing."""
-        for image in (self, *self.parents()):
-            image.verify_own()
+    def fetch(self, number: int, memory: memoryview) -> None:
+        """Bring block ``number`` of all stores, by the places in `replant.model.places`, into memory, checked.
 
-    def verify_own(self) -> None:
-        """Compare the page store with its checksums. :raises ImageError: it is damaged."""
+        :raises ImageError: it is damaged.
+        """
+        store, at = split(number * sums.BLOCK)
+        image = self.parents()[store - 1] if store else self
+        image.fetch_own(at // sums.BLOCK, memory)
+
+    def fetch_own(self, number: int, memory: memoryview) -> None:
+        """As `fetch`, of its own page store."""
         part = self.manifest.part("pages.bin")
         try:
-            found = sums.of_file(self.pages_fd, part.size)
+            found = sums.of_block(self.pages_fd, memory, number, part.size)
         except OSError as e:
             raise _unreadable("pages.bin", e) from e
-        sums.compare(part.name, found, part.sums)
+        sums.compare(part.name, [found], [part.sums[number]], number)
+
+    def verify(self, but: Container[int] = ()) -> None:
+        """Compare all page stores with their checksums, ``but`` some blocks, which are numbered as for `fetch`.
+
+        :raises ImageError: one is damaged, or missing.
+        """
+        memory = memoryview(bytearray(sums.BLOCK))
+        for store, image in enumerate((self, *self.parents())):
+            first = place(store, 0) // sums.BLOCK
+            for number in range(len(image.manifest.part("pages.bin").sums)):
+                if first + number not in but:
+                    image.fetch_own(number, memory)
 
     def verify_async(self) -> sums.Background:
         """Begin to verify in a thread; ``.wait()`` on the answer ends it and raises what `verify` would."""

@@ -41,6 +41,11 @@ def of_file(fd: int, size: int) -> tuple[str, ...]:
     return tuple(_from(fd, memoryview(bytearray(min(BLOCK, size))), 0, size))
 
 
+def of_block(fd: int, memory: memoryview, number: int, size: int) -> str:
+    """The checksum of block ``number`` of a file of ``size`` bytes, read into memory. :raises OSError: as `of_file`."""
+    return digest(_filled(fd, memory[: min(BLOCK, size - number * BLOCK)], number * BLOCK))
+
+
 def _from(fd: int, buffer: memoryview, start: int, size: int) -> Iterator[str]:
     return (digest(_filled(fd, buffer[: size - at], at)) for at in range(start, size, BLOCK))
 
@@ -123,9 +128,9 @@ class Background:
             raise self._error
 
 
-def compare(name: str, found: Sequence[str], expected: Sequence[str]) -> None:
-    """Compare checksums. :raises ImageError: at the first difference, with its place."""
-    for number, (a, b) in enumerate(zip(found, expected, strict=True)):
+def compare(name: str, found: Sequence[str], expected: Sequence[str], first: int = 0) -> None:
+    """Compare checksums, from block ``first`` on. :raises ImageError: at the first difference, with its place."""
+    for number, (a, b) in enumerate(zip(found, expected, strict=True), first):
         if a != b:
             raise ImageError(
                 f"{name} is damaged between byte {number * BLOCK} and {(number + 1) * BLOCK}: a checksum does not fit",

@@ -23,7 +23,7 @@ _ADVICE = {
 KEPT = frozenset([*_ADVICE, "lo", "lf", "gd", "nr", "dp"])
 #: VmFlags that make a mapping impossible to keep, with the reason.
 REFUSED = {
-    "um": "is registered with a userfaultfd",
+    "um": "is registered with a userfaultfd (a lazy restore that is still loading does that, too)",
     "uw": "is write-protected by a userfaultfd",
     "ui": "is registered with a userfaultfd",
     "io": "maps the memory of a device",
