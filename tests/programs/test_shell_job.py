@@ -63,6 +63,7 @@ def test_a_shell_is_given_another_terminal(tmp_path: Path) -> None:
     user.master, user.seen = master, ""
     user.types("\x1a")
     user.sees("Stopped")
+    user.sees("$ ")
     user.types("fg\n")
     user.sees("cat\r\n")
     user.types("\x04")
