@@ -59,7 +59,7 @@ def rich(number: int = 7) -> Rich:
         True,
         -number,
         (Point(1, "a"), Point(2**63, "")),
-        Owner(1, 10, 29),
+        Owner(1, 10, 29, 1000, 0),
         (number, "pair"),
         tuple(range(number)),
         ("one", "two") if number % 2 else None,
@@ -86,7 +86,7 @@ def model(vmas: int = 5) -> Model:
             FdTable(10, (Descriptor(0, 0, False), Descriptor(5, 1, True))),
             FdTable(11, (Descriptor(0, 0, False),)),
         ),
-        files=(File(0, "empty", 0o2, 0, None, Empty()), File(1, "rich", 0, 5, Owner(0, 10, 0), rich())),
+        files=(File(0, "empty", 0o2, 0, None, Empty()), File(1, "rich", 0, 5, Owner(0, 10, 0, 0, 0), rich())),
         attributes=(
             Attribute("rich", 10, rich(3)),
             Attribute("point", 10, Point(5, "x")),

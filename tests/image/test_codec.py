@@ -63,7 +63,7 @@ def test_what_was_written_is_read() -> None:
         ((5, 1, 5, 1), [0, 10**9], "files[1].state.data [0, 1000000000] lies outside"),
         ((5, 1, 5, 1), [-1, 1], "lies outside"),
         ((5, 1, 5, 4, 1, 1), 3, "files[1].state.points[1].label must be a string"),
-        ((5, 1, 5, 5), [1, 2], "files[1].state.owner must be an array of 3 fields"),
+        ((5, 1, 5, 5), [1, 2], "files[1].state.owner must be an array of 5 fields"),
         ((5, 1, 5, 6), [1, 2], "files[1].state.pair[1] must be a string"),
         ((5, 1, 5, 8), ["a", 1], "files[1].state.names[1] must be a string"),
         ((6, 2, 2, 0), 9, "attributes[2].state.path must be a string"),

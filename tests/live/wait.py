@@ -56,7 +56,7 @@ def _names(events: bytes) -> set[str]:
     found, at = set(), 0
     while at < len(events):
         (length,) = struct.unpack_from("<I", events, at + 12)
-        found.add(events[at + 16 : at + 16 + length].rstrip(b"\0").decode())
+        found.add(events[at + 16 : at + 16 + length].rstrip(b"\0").decode(errors="replace"))
         at += 16 + length
     return found
 

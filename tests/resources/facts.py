@@ -18,6 +18,7 @@ from replant.image.codec import decode, encode
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent, FdTable, File, Mm, Model, Task
 from replant.observe.bpf.terminals import Terminals
+from replant.observe.linkable import linkable
 from replant.observe.observer import Observer
 
 _NOTHING = {"int": 0, "bool": False, "str": "", "tuple[int, ...]": ()}
@@ -38,6 +39,7 @@ class Facts:
         self.mode, self.dev, self.ino, self.rdev = st.st_mode, st.st_dev, st.st_ino, st.st_rdev
         self.nlink, self.size = st.st_nlink, st.st_size
         self.flags, self.pos, self.info, self.lines = flags, 0, {}, []
+        self.holders: list[tuple[int, int, list[str]]] = []
         if not path:
             self._fdinfo()
 
@@ -47,6 +49,7 @@ class Facts:
         self.pos = int(lines[0].split()[1])
         self.flags = int(lines[1].split()[1], 8) & ~os.O_CLOEXEC
         self.lines = lines[3:]
+        self.holders = [(self.pid, self.fd, self.lines)]
         self.info = {key: text.strip() for key, _, text in (line.partition(":") for line in self.lines)}
 
     def grab(self) -> int:
@@ -112,6 +115,13 @@ class World:
     def pids(self) -> set[int]:
         return {os.getpid()}
 
+    def file_of(self, dev: int, ino: int) -> int | None:
+        stats = [(number, os.fstat(fd)) for fd, number in self.numbers.items()]
+        return next((number for number, st in stats if (st.st_dev, st.st_ino) == (dev, ino)), None)
+
+    def linkable(self, f: Facts) -> bool | None:
+        return (found := linkable([f.pid], os.path.dirname(f.link))) and (f.pid, f.fd) in found
+
     def inode_in_tree(self, ino: int) -> bool:
         return ino in self.inodes
 
@@ -139,9 +149,10 @@ class World:
         self.inodes = {os.fstat(fd).st_ino for fd in self.numbers}
         return [Facts(self, fd, n) for n, fd in enumerate(fds)]
 
-    def stand_in(self, on: Track, pid: int, uid: int, gid: int) -> Track:
+    def stand_in(self, on: Track, pid: int, uid: int = -1, gid: int = -1, real_uid: int = -1, status: int = 0) -> Track:
         """Nobody has to stand in for ourselves."""
-        return on if pid == os.getpid() else standin.add(on, pid, uid, gid)
+        who = standin.Who(pid, uid, gid, real_uid, status)
+        return on if pid == os.getpid() else standin.add(on, who)
 
     def fd(self, number: int) -> int:
         return self.made[number]
@@ -199,7 +210,7 @@ class World:
     def settle(self, file: File, fd: int) -> None:
         """Run what a holder has to do last."""
         track = Track("holder")
-        module_of(file.kind).settle(file, fd, track, self)
+        module_of(file.kind).settle(file, os.getpid(), fd, track, self)
         run(track)
 
     def finish(self, file: File) -> None:

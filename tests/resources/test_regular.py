@@ -8,6 +8,7 @@ import pytest
 from facts import World
 
 from replant.errors import Blocker
+from replant.resources.shared import search
 
 
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_RDWR | os.O_NONBLOCK])
@@ -68,12 +69,31 @@ def test_a_changed_file_is_refused(world: World, tmp_path: Path, change: str) ->
         world.make(files)
 
 
-def test_a_name_that_stands_for_another_file_is_refused(world: World, tmp_path: Path) -> None:
+def test_another_link_is_found(world: World, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b/c").mkdir(parents=True)
+    path, link = tmp_path / "a/file", tmp_path / "b/c/link"
+    path.write_bytes(b"data")
+    os.link(path, link)
+    fd = os.open(path, os.O_RDONLY)
+    path.unlink()
+    shown = os.readlink(f"/proc/self/fd/{fd}")
+    files, (new,) = world.again("regular", fd)
+    world.unchanged(files, [new])
+    assert os.path.samestat(os.fstat(new), link.stat()) and os.listdir(tmp_path / "a") == []
+    assert os.readlink(f"/proc/self/fd/{new}") == shown
+
+
+def test_a_name_that_stands_for_another_file_is_refused(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_ENTRIES", 1)
     path = tmp_path / "file"
     path.write_bytes(b"data")
     fd = world.own(os.open(path, os.O_RDONLY))
     (tmp_path / "other").write_bytes(b"other")
-    os.link(path, tmp_path / "link")
+    (tmp_path / "far").mkdir()
+    os.link(path, tmp_path / "far/link")
     os.rename(tmp_path / "other", path)
     with pytest.raises(Blocker, match="name"):
         world.read("regular", fd)

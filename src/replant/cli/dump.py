@@ -69,7 +69,10 @@ def _modules() -> object:
 
 
 def _tell(report: DumpReport) -> None:
-    from replant.cli.output import count, lines, size
+    from replant.cli.output import count, lines, say, size
+
+    for note in report.notes:
+        say(note)
 
     what = f"{count(report.tasks, 'task')}, {count(report.threads, 'thread')}, {size(report.bytes_written)}"
     told = [f"{report.image}: {what}; {report.total_ms:.0f} ms, stopped for {report.frozen_ms:.1f} ms"]

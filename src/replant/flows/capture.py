@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from replant.observe.bpf.terminals import Terminals
     from replant.observe.procfs import Mapping, Stat
     from replant.policy import Policy
+    from replant.resources.protocol import FileFacts
     from replant.tracee.freeze import FrozenTree
     from replant.tracee.inside import Inside
     from replant.tracee.task import FrozenTask
@@ -75,6 +76,14 @@ class Capture:
     def mappings(self, dev: int, ino: int) -> int:
         """How many mappings of the tree are of that inode."""
         return self.files.mappings(dev, ino)
+
+    def file_of(self, dev: int, ino: int) -> int | None:
+        """The first description of that inode in the tree."""
+        return self.files.number_of_inode(dev, ino)
+
+    def linkable(self, f: FileFacts) -> bool | None:
+        """Whether a nameless file may be given a name; None: the kernel does not tell."""
+        return self._facts.linkable(f)
 
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a descriptor of the tree has that inode."""

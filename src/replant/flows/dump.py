@@ -44,7 +44,7 @@ class DumpReport(Frozen):
     ``root_pid`` is the root as it was named; in the image it has the number of its own pid namespace.
 
     What a snapshot costs: ``copies`` of processes lived for ``copies_ms``, and in the end ``copies_bytes`` of memory
-    were there twice.
+    were there twice. ``notes``: what was chosen where there was a choice, in words.
     """
 
     image: str
@@ -58,6 +58,7 @@ class DumpReport(Frozen):
     copies: int
     copies_ms: float
     copies_bytes: int
+    notes: tuple[str, ...] = ()
 
 
 def dump(
@@ -164,4 +165,5 @@ def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Conten
         copies=contents.copies,
         copies_ms=contents.copies_ms,
         copies_bytes=contents.copies_bytes,
+        notes=tuple(registry.told(model.files)),
     )

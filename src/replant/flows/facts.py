@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from replant.observe.frozen import Frozen
     from replant.observe.observer import Observer
     from replant.observe.procfs import Fd, FdInfo, Mapping
+    from replant.resources.protocol import FileFacts
 
 _GUESSED = site("facts", "a guess at the tree: %d processes, %d mappings, %d descriptors")
 _CHOSEN = site("facts", "large trees are told of by %s %s")
@@ -38,6 +39,9 @@ class Facts:
     def __init__(self, root: int) -> None:
         self._observer: Observer | None = None
         self._frozen: Frozen | None = None
+        self._pids: Sequence[int] = ()
+        self._linkable: set[tuple[int, int]] | None = None
+        self._asked_directories: set[str] = set()
         self._many_mappings = self._many_files = False
         processes, mappings, files = _guess(root)
         self._many_mappings = mappings >= _MANY_MAPPINGS
@@ -58,6 +62,7 @@ class Facts:
 
     def choose(self, pids: Sequence[int]) -> None:
         """The processes of the stopped tree."""
+        self._pids = pids
         if self._observer:
             from replant.observe.frozen import Frozen
 
@@ -81,6 +86,16 @@ class Facts:
             keys = {file.fd: file.file_key for file in self._frozen.files(pid)}
             return self._frozen.fds(pid), self._frozen.fdinfos(pid), keys
         return procfs.fds(pid), procfs.fdinfos(pid), {}
+
+    def linkable(self, f: FileFacts) -> bool | None:
+        """Whether a nameless file may be given a name, which costs a look at all files for the first that asks."""
+        directory = os.path.dirname(f.link)
+        if self._linkable is None and directory not in self._asked_directories:
+            from replant.observe.linkable import linkable
+
+            self._asked_directories.add(directory)
+            self._linkable = linkable(self._pids, directory)
+        return None if self._linkable is None else (f.pid, f.fd) in self._linkable
 
 
 def _guess(root: int) -> tuple[int, int, int]:

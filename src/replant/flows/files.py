@@ -10,6 +10,7 @@ import os
 from _functools import (  # type: ignore[import-not-found]
     cmp_to_key,  # functools itself takes milliseconds to import
 )
+from struct import Struct
 
 from replant.abi import libc, x86_64
 from replant.errors import Blocker
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     Holder = tuple[int, Fd, FdInfo]
 
-_F_GETOWN_EX, _F_GETSIG, _O_ASYNC = 16, 11, 0o20000
+_F_GETOWN_EX, _F_GETSIG, _F_GETOWNER_UIDS = 16, 11, 17
+_O_ASYNC, _O_PATH = 0o20000, 0o10000000
+_PAIR = Struct("=ii")
 _NOT_STATUS = os.O_CLOEXEC
 S_IFCHR = 0o020000
 _CAN_SIGNAL = (0o010000, 0o140000, S_IFCHR)  # FIFO, socket, character device
@@ -47,8 +50,8 @@ class OpenFile:
     flags: int
 
     __slots__ = (
-        "_files", "_grabbed", "dev", "fd", "flags", "info", "ino", "lines", "link", "mode", "nlink", "number", "path",
-        "pid", "pos", "rdev", "size", "where",
+        "_files", "_grabbed", "dev", "fd", "flags", "holders", "info", "ino", "lines", "link", "mode", "nlink",
+        "number", "path", "pid", "pos", "rdev", "size", "where",
     )  # fmt: skip
 
     def __init__(self, files: Files, pid: int, fd: int, where: str, path: str) -> None:
@@ -59,6 +62,7 @@ class OpenFile:
         self.pos = 0
         self.info: dict[str, str] = {}
         self.lines: list[str] = []
+        self.holders: Sequence[tuple[int, int, Sequence[str]]] = ()
 
     def grab(self) -> int:
         """Our own descriptor of the description (pidfd_getfd(2)), or a new one of the inode where no fd holds it."""
@@ -81,21 +85,24 @@ class OpenFile:
             self._grabbed = -1
 
     def owner(self) -> Owner | None:
-        """Who gets its signals; asked only of kinds that can send any."""
-        if self.fd < 0 or not (self.flags & _O_ASYNC or self._can_signal()):
+        """Who gets its signals; asked only of what can send any. Whoever takes a lease becomes the owner."""
+        if self.fd < 0 or self.flags & _O_PATH or not (self.flags & _O_ASYNC or self._can_signal()):
             return None
-        buffer = bytearray(8)
         fd = self.grab()
-        try:
-            libc.syscall(x86_64.fcntl, fd, _F_GETOWN_EX, buffer)
-        except OSError:  # EBADF: O_PATH has no owner
-            return None
-        pid = int.from_bytes(buffer[4:], "little", signed=True)
+        who, uids = bytearray(8), bytearray(8)
+        libc.syscall(x86_64.fcntl, fd, _F_GETOWN_EX, who)
+        libc.syscall_raw(x86_64.fcntl, fd, _F_GETOWNER_UIDS, uids)  # EINVAL: a kernel that does not tell
+        kind, pid = _PAIR.unpack(who)
         signal = libc.syscall(x86_64.fcntl, fd, _F_GETSIG)
-        return Owner(int.from_bytes(buffer[:4], "little"), pid, signal) if pid or signal else None
+        asked = kind or pid or signal
+        return Owner(kind, pid, signal, *_PAIR.unpack(uids)) if asked or self._is_leased() else None
 
     def _can_signal(self) -> bool:
-        return self.mode & 0o170000 in _CAN_SIGNAL and self.rdev not in _NEVER_SIGNAL
+        able = self.mode & 0o170000 in _CAN_SIGNAL and self.rdev not in _NEVER_SIGNAL
+        return able or self._is_leased()
+
+    def _is_leased(self) -> bool:
+        return any(" LEASE " in line for line in self.lines)
 
 
 class Files:
@@ -144,6 +151,7 @@ class Files:
 
     def _add(self, same: Sequence[Holder]) -> None:
         file = self._description(*same[0])
+        file.holders = [(pid, fd.number, info.rest) for pid, fd, info in same]
         for pid, fd, _ in same:
             self.by_fd[pid, fd.number] = file.number
 
@@ -245,6 +253,10 @@ class Files:
                     number += 1
             except Blocker as b:
                 blockers.append(b)
+
+    def number_of_inode(self, dev: int, ino: int) -> int | None:
+        """The first description of that inode."""
+        return next((f.number for f in self.found if (f.dev, f.ino) == (dev, ino)), None)
 
     def close(self) -> None:
         """Close every descriptor that was opened to look."""

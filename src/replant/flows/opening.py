@@ -1,6 +1,7 @@
 """Which descriptor stands for which file description, in the restorer and in every stub.
 
-The restorer opens all it can before the seed exists, at numbers above every descriptor of the tree; stubs inherit them.
+The restorer opens all it can before the seed exists, at numbers that no descriptor of the tree has: above all of them,
+or, where the limit leaves no room there, in a gap that all processes have in common. Stubs inherit them.
 What remembers who opened it (the peer credentials of a socket pair) is opened by the process that did so, once the tree
 stands; the restorer fetches it from there, and every holder from the restorer.
 """
@@ -9,14 +10,17 @@ from __future__ import annotations
 
 import os
 import struct
+from itertools import pairwise
 
 from replant.abi import x86_64
 from replant.abi.call import Slot, Track
+from replant.abi.resource import open_files
+from replant.errors import ReplantError
 from replant.resources import registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from replant.model.tree import FdTable, File, Model
     from replant.resources.protocol import FileKind, RestoreSide
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 _F_DUPFD, _F_SETFL, _F_SETOWN_EX, _F_SETSIG = 0, 4, 15, 10
 _O_PATH = 0o10000000
 _O_ASYNC = 0o20000
+_ALL = 0xFFFFFFFF
+_SPARE = 64  # the restorer's own descriptors, and what is open for a moment
 _SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
 
 
@@ -32,7 +38,8 @@ class Opening:
 
     def __init__(self, model: Model, stores: Sequence[int], side: RestoreSide) -> None:
         self.model = model
-        self.lowest = 1 + max((d.fd for t in model.tables for d in t.entries), default=2)
+        taken = {d.fd for t in model.tables for d in t.entries}
+        self.lowest, self.highest = _room(taken, len(model.files) + _SPARE)
         self.restorer = Track("replant")
         self.fds: dict[int, Slot | int] = {}
         self._side = side
@@ -100,7 +107,8 @@ class Opening:
 
         The kernel sends the number by which O_ASYNC was set with each signal (si_fd of sigaction(2)).
         """
-        self._hook("settle", table, on)
+        for number, first in _first(table):
+            self._call("settle", self.model.files[number], table.pid, first, on, self._side)
         for file, fd in self._held(table):
             if file.flags & _O_ASYNC:
                 on.call(x86_64.fcntl, fd, _F_SETFL, file.flags & (_SETTABLE | _O_ASYNC), why="signals by this number")
@@ -111,16 +119,17 @@ class Opening:
 
     def _hook(self, name: str, table: FdTable, on: Track) -> None:
         for file, fd in sorted(self._held(table), key=lambda row: _comes_last(row[0])):
-            hook = registry.hook(registry.file_kind(file.kind), name)
-            if hook is not None:
-                hook(file, fd, on, self._side)
+            self._call(name, file, fd, on, self._side)
+
+    def _call(self, name: str, file: File, *args: object) -> None:
+        hook = registry.hook(registry.file_kind(file.kind), name)
+        if hook is not None:
+            hook(file, *args)
 
     def finish(self, on: Track) -> None:
         """Calls of the restorer when all memory and all descriptors stand: seals."""
         for file in self.model.files:
-            finish = registry.hook(registry.file_kind(file.kind), "finish")
-            if finish is not None:
-                finish(file, on, self._side)
+            self._call("finish", file, on, self._side)
 
     def _fetched(self, number: int, on: Track) -> Slot:
         theirs = self.fds.get(number, self._made[number][1])  # a slot as long as nothing has run
@@ -134,7 +143,9 @@ class Opening:
         for file in self.model.files:
             if file.owner:
                 fd, o = self.fds[file.number], file.owner
-                on.call(x86_64.fcntl, fd, _F_SETOWN_EX, struct.pack("<ii", o.type, o.pid), why="owner of signals")
+                ours = not o.pid or (o.uid, o.euid) == (os.getuid(), os.geteuid())
+                by = on if ours else self._side.stand_in(on, 0, o.euid, -1, o.uid)
+                by.call(x86_64.fcntl, fd, _F_SETOWN_EX, struct.pack("<ii", o.type, o.pid), why="owner of signals")
                 on.call(x86_64.fcntl, fd, _F_SETSIG, o.signal, why="signal of the owner")
 
     def _open(self, kind: FileKind, files: Sequence[File], on: Track) -> dict[int, Slot | int]:
@@ -155,7 +166,32 @@ class Opening:
         return raised
 
     def _raised(self, fd: Slot | int, on: Track) -> Slot:
-        return on.call(x86_64.fcntl, fd, _F_DUPFD, self.lowest, why="above every descriptor of the tree")
+        return on.call(x86_64.fcntl, fd, _F_DUPFD, self.lowest, why="where the tree has no descriptor")
+
+
+def _room(taken: set[int], need: int) -> tuple[int, int]:
+    """The first and the last number of the descriptors of a restore.
+
+    :raises ReplantError: the limit of descriptors leaves no room.
+    """
+    limit = open_files()[1]
+    above = 1 + max(taken, default=2)
+    if above + need <= limit:
+        return above, _ALL
+    for first, last in pairwise([_SPARE, *sorted(n for n in taken if n > _SPARE), limit]):
+        if last - first > need:
+            return first + 1, last - 1
+    raise ReplantError(
+        f"the tree has {len(taken)} descriptors, and {need} more are needed to restore it: the limit is {limit}",
+        code="descriptors",
+        resource="RLIMIT_NOFILE",
+        hint="raise the limit of open files: ulimit -n",
+    )
+
+
+def _first(table: FdTable) -> Iterable[tuple[int, int]]:
+    """Each description that a process holds, and the first descriptor by which it does."""
+    return sorted({d.file: d.fd for d in reversed(table.entries)}.items())
 
 
 def _comes_last(file: File) -> bool:

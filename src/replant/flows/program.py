@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from replant.policy import Policy
 
 _PART = 1500  # calls: some milliseconds of work for a process
-_ALL_DESCRIPTORS = 0xFFFFFFFF
 _SIGCHLD = 17
 _NONE: dict[str, Frozen] = {}
 
@@ -96,9 +95,9 @@ class Program:
         """The descriptor that the restorer and all stubs have of a description until the end."""
         return self.files.fds[number]
 
-    def stand_in(self, on: Track, pid: int, uid: int, gid: int) -> Track:
+    def stand_in(self, on: Track, pid: int, uid: int = -1, gid: int = -1, real_uid: int = -1, status: int = 0) -> Track:
         """A track for calls that a process with that pid and those ids makes, at this place of ``on``."""
-        return standin.add(on, pid, uid, gid)
+        return standin.add(on, standin.Who(pid, uid, gid, real_uid, status))
 
     def file(self, number: int) -> File:
         """The row of a description."""
@@ -159,7 +158,7 @@ class Program:
             elif alone or name not in self._late:
                 self._attribute(name, pid, on)
         self._xstate(pid, on)
-        on.call(x86_64.close_range, self.files.lowest, _ALL_DESCRIPTORS, 0, why="descriptors of the restore")
+        on.call(x86_64.close_range, self.files.lowest, self.files.highest, 0, why="descriptors of the restore")
         self.files.settle(self.tables[pid], on)
         yield on
 

@@ -11,6 +11,7 @@ import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 
 from replant.abi import x86_64
+from replant.abi.resource import open_files
 from replant.errors import Blocker, Refused, TaskGone, once
 from replant.execute import landing, worker
 from replant.execute.arena import Arena, find_place
@@ -249,6 +250,7 @@ def _make(
 ) -> dict[str, object]:
     """In the worker: everything from the first descriptor to the last detach."""
     gc.disable()
+    open_files(raised=True)
     model = later.now if later else model
     vdso = Vdso()
     address = find_place([m.vmas for m in model.mms], _ARENA + _GAP + vdso.size)

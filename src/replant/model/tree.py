@@ -70,11 +70,17 @@ class Mm(Frozen):
 
 
 class Owner(Frozen):
-    """Who gets the IO signals of a file description: fcntl(2) F_SETOWN_EX, F_SETSIG."""
+    """Who gets the IO signals of a file description: fcntl(2) F_SETOWN_EX, F_SETSIG.
+
+    ``pid`` is 0 when that process or group is gone; ``uid`` and ``euid`` are those of whoever set it, in whose name the
+    signals are sent (F_GETOWNER_UIDS).
+    """
 
     type: int
     pid: int
     signal: int
+    uid: int
+    euid: int
 
 
 class File(Frozen):

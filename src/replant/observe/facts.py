@@ -324,6 +324,11 @@ class File(Record):
     rdev: tuple[int, int] = field("(major, minor) of a device", "file->f_inode->i_rdev", "rdev", decode.device)
     size: int = field("of the inode", "file->f_inode->i_size", "size", unit="bytes", moving=True)
     nlink: int = field("links to the inode", "file->f_inode->i_nlink", "nlink", moving=True)
+    inode_state: int | Missing = field(
+        "I_* of the inode, by the running kernel's numbers",
+        "file->f_inode->i_state | file->f_inode->i_state' | file->f_inode->i_state''",
+        moving=True,
+    )
     file_key: int | Missing = field("file description", "address", decode=decode.key("file"))
     ops_key: int | Missing = field(
         "file_operations: files of one kind share it", "file->f_op", decode=decode.key("ops")

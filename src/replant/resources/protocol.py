@@ -44,6 +44,7 @@ class FileFacts(Protocol):
     pos: int
     info: dict[str, str]  # the further single lines of /proc/PID/fdinfo/FD, by key
     lines: list[str]  # all lines of fdinfo, for kinds whose keys repeat
+    holders: Sequence[tuple[int, int, Sequence[str]]]  # every (pid, fd) of it, with the lines as shown to that holder
 
     def grab(self) -> int:
         """A descriptor in our own process of the very same description; closed by the dump.
@@ -74,6 +75,14 @@ class DumpSide(Protocol):
 
     def mappings(self, dev: int, ino: int) -> int:
         """How many mappings of the tree are of that inode."""
+        ...
+
+    def file_of(self, dev: int, ino: int) -> int | None:
+        """The number of a description of that inode, the first one in the tree."""
+        ...
+
+    def linkable(self, f: FileFacts) -> bool | None:
+        """Whether a file that never had a name may be given one (linkat(2)); None: the kernel does not tell."""
         ...
 
     def inode_in_tree(self, ino: int) -> bool:
@@ -113,8 +122,11 @@ class RestoreSide(Protocol):
         """The number of that descriptor for the executable of process ``tid``."""
         ...
 
-    def stand_in(self, on: Track, pid: int, uid: int, gid: int) -> Track:
-        """A track for calls that a process of that pid and those ids makes, at this place of the restorer's ``on``."""
+    def stand_in(self, on: Track, pid: int, uid: int = -1, gid: int = -1, real_uid: int = -1, status: int = 0) -> Track:
+        """A track for calls that a process of that pid and those ids makes, at this place of the restorer's ``on``.
+
+        ``pid`` 0: any; ids of -1 are the restorer's. It ends with the wait status ``status``.
+        """
         ...
 
     def place(self, data: bytes) -> int:
@@ -188,8 +200,15 @@ class FileKind(Protocol):
         """Optional. Calls **in a process that holds it** as ``fd``, once all descriptors are in place (epoll_ctl)."""
         ...
 
-    def settle(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:
-        """Optional. As ``attach``, once every other descriptor of the restore is closed (record locks)."""
+    def settle(self, file: File, pid: int, fd: int, on: Track, restore: RestoreSide) -> None:
+        """Optional. Calls **in every process that holds it**, once all descriptors of the restore are closed (locks).
+
+        ``fd`` is the first by which process ``pid`` does.
+        """
+        ...
+
+    def tells(self, files: Sequence[File]) -> str:
+        """Optional. After a dump: what was chosen for all files of the kind, in a line for the user; "": nothing."""
         ...
 
     def finish(self, file: File, on: Track, restore: RestoreSide) -> None:

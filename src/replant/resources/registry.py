@@ -45,9 +45,9 @@ _steps: dict[str, TaskKind | order.Given] = {}
 
 def file_name(f: FileFacts) -> str:
     """The kernel's name for what stands behind a descriptor: the name of the module that may keep it."""
-    if f.flags & _O_PATH and f.fd >= 0:
-        return "path"
     form = f.mode & 0o170000
+    if f.flags & _O_PATH and f.fd >= 0 and (f.nlink or form not in (S_IFREG, S_IFDIR) or _nameless(f.link)):
+        return "path"  # a removed file or directory is made by its own kind, whatever descriptor it has
     link = f.link
     if form == S_IFREG:
         return _regular_name(f)
@@ -196,6 +196,15 @@ def grouped(files: Sequence[File]) -> list[tuple[FileKind, list[File]]]:
         key = (file.kind, group(file)) if group is not None else file.number
         groups.setdefault(key, []).append(file)
     return [(_known(members[0].kind), members) for members in groups.values()]
+
+
+def told(files: Iterable[File]) -> list[str]:
+    """What kinds have chosen for the files of a dump, a line for each that has something to say."""
+    by_kind: dict[str, list[File]] = {}
+    for file in files:
+        by_kind.setdefault(file.kind, []).append(file)
+    lines = [tells(of) for name, of in by_kind.items() if (tells := hook(file_kind(name), "tells"))]
+    return [line for line in lines if line]
 
 
 def _known(name: str) -> FileKind:

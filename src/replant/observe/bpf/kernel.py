@@ -3,7 +3,8 @@
 :mod:`.layout` asks the running kernel where each member is, so the order here means nothing and a member that a
 kernel does not have is no error. ``T *`` is a pointer, ``T name[]`` an array, ``bit`` a bit field, ``struct8`` eight
 bytes of a structure that has no name of its own, and ``flow.stopped`` a member of such a one. A prime tells two types
-apart that a member has had: ``rseq`` was a pointer and became a structure in Linux 6.19.
+apart that a member has had: ``rseq`` was a pointer and became a structure in Linux 6.19; ``i_state`` was an integer, an
+enumeration and a structure.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from ..record import Record
 
 OPAQUE = {"struct4": 4, "struct8": 8}
-INTS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "s8": 1, "s16": 2, "s32": 4, "s64": 8, "char": 1, "bit": 4}
+INTS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "s8": 1, "s16": 2, "s32": 4, "s64": 8, "char": 1, "bit": 4, "enum": 4}
 
 
 class Member(Record):
@@ -88,7 +89,8 @@ cred: struct4 uid, struct4 euid, struct4 suid, struct4 fsuid, struct4 gid, struc
 group_info: s32 ngroups, struct4 gid[]
 fs_struct: s32 umask, path pwd, path root
 path: dentry *dentry, vfsmount *mnt
-inode: u64 i_ino, u16 i_mode, u32 i_rdev, s64 i_size, u32 i_nlink, super_block *i_sb, void *i_flctx
+inode: u64 i_ino, u16 i_mode, u32 i_rdev, s64 i_size, u32 i_nlink, super_block *i_sb, void *i_flctx,
+    u32 i_state, enum i_state', struct4 i_state''
 super_block: u32 s_dev, u64 s_flags, u64 s_magic
 mount: vfsmount mnt, s32 mnt_id, mnt_namespace *mnt_ns
 mm_struct: u64 start_code, u64 end_code, u64 start_data, u64 end_data, u64 start_brk, u64 brk, u64 start_stack,

@@ -42,6 +42,9 @@ class Types:
             return self.add(btf.KIND_ARRAY, more=pack(btf.ARRAY, element, self.of(INT), 1))
         if member.pointer:
             return self.add(btf.KIND_PTR)
+        if member.type == "enum":
+            some = pack(btf.ENUMERATOR, self.string("VALUE"), 0)
+            return self.add(btf.KIND_ENUM, size=INTS["enum"], vlen=1, more=some)
         if member.type in INTS:
             size = INTS[member.type]
             return self.add(btf.KIND_INT, member.type, size, more=pack(btf.INT_ENCODING, size * 8))

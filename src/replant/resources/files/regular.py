@@ -1,5 +1,7 @@
 """Regular files that have a name: opened again by path, contents stay on disk.
 
+If the name by which a file was opened is gone while other links are left, one of those is looked for around it.
+
 The file itself is not part of an image. At restore it must be there, and must be what the program knows: of the same
 size and modification time; a file that is only appended to may have grown meanwhile.
 """
@@ -12,8 +14,9 @@ from stat import S_ISREG
 from replant.abi import fcntl
 from replant.model.frozen import Frozen
 from replant.resources.shared import compare, locks
-from replant.resources.shared.opening import named, open_path
+from replant.resources.shared.opening import by_last_name, named
 from replant.resources.shared.refusal import hinder
+from replant.resources.shared.search import last_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +31,10 @@ SEEKABLE = True
 
 
 class State(Frozen):
-    """Name and identity (stat(2)); ``size`` and ``mtime_ns`` tell at restore whether it is unchanged."""
+    """Name and identity (stat(2)); ``size`` and ``mtime_ns`` tell at restore whether it is unchanged.
+
+    ``shown``: the name by which it was opened, if that is gone and ``path`` another link.
+    """
 
     path: str
     dev: int
@@ -36,6 +42,7 @@ class State(Frozen):
     mode: int
     size: int
     mtime_ns: int
+    shown: str = ""
     locks: tuple[locks.Lock, ...] = ()
 
 
@@ -48,7 +55,8 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     """Name and identity. :raises Blocker: the name stands for another file now, or a lock is held."""
     path = named(f)
     mtime = os.stat(path).st_mtime_ns
-    return State(path, f.dev, f.ino, f.mode, f.size, mtime, locks.read(f, dump))
+    shown = last_name(f) if path != f.link else ""
+    return State(path, f.dev, f.ino, f.mode, f.size, mtime, shown, locks.read(f, dump))
 
 
 def check(file: File) -> None:
@@ -81,7 +89,10 @@ def _only_appended(flags: int) -> bool:
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
     """Open the path; nothing is ever created or truncated."""
-    return [open_path(on, _state(file).path, file.flags, "regular file") for file in files]
+    return [
+        by_last_name(on, s.path, s.shown, f.flags, "regular file")
+        for f, s in zip(files, map(_state, files), strict=True)
+    ]
 
 
 def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
@@ -89,9 +100,9 @@ def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
     locks.take(_state(file).locks, fd, on)
 
 
-def settle(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+def settle(file: File, pid: int, fd: int, on: Track, restore: RestoreSide) -> None:
     """Take the record locks of the process again, when nothing closes a descriptor of the file any more."""
-    locks.take_of_process(_state(file).locks, fd, on)
+    locks.take_last(_state(file).locks, pid, fd, on)
 
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SEEKABLE = False
+_TELLS_THE_SAME = {8: time.CLOCK_REALTIME, 9: time.CLOCK_BOOTTIME}  # CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM
 _SLACK = 50_000_000  # between reading a timer and reading the clock a busy machine may pause
 
 
@@ -54,8 +55,13 @@ def read(f: FileFacts, dump: DumpSide) -> State:
         info = _settled(f)
     clock, flags = int(info["clockid"]), int(info["settime flags"], 8)
     left = _span(info["it_value"])
-    moment = time.clock_gettime_ns(clock) + left if left and flags & timerfd.TFD_TIMER_ABSTIME else 0
+    moment = _now(clock) + left if left and flags & timerfd.TFD_TIMER_ABSTIME else 0
     return State(clock, flags, int(info["ticks"]), left, _span(info["it_interval"]), moment)
+
+
+def _now(clock: int) -> int:
+    """The clock of a timer; where there is nothing to wake the machine, an alarm clock cannot be read itself."""
+    return time.clock_gettime_ns(_TELLS_THE_SAME.get(clock, clock))
 
 
 def _span(text: str) -> int:
@@ -89,8 +95,8 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
 
 def _setting(state: State) -> tuple[int, int]:
     """Flags and value for timerfd_settime."""
-    if state.moment and time.clock_gettime_ns(state.clock) < state.moment - state.left:
-        return state.flags, time.clock_gettime_ns(state.clock) + state.left
+    if state.moment and _now(state.clock) < state.moment - state.left:
+        return state.flags, _now(state.clock) + state.left
     return state.flags, state.moment or state.left
 
 

@@ -1,16 +1,19 @@
-"""Regular files without any name left: contents, mode, owner, times and extended attributes go into the image.
+"""Regular files without any name left: contents, mode, owner, times, attributes and flags go into the image.
 
 If the last name is free again the file is created under it and loses it at once, so that links of procfs still show
 that name. Otherwise (the name is taken, or its directory gone) it is created nameless (O_TMPFILE) in the next directory
-above.
+above. Where the mount has become read-only since, that is done through a copy of the mount that is not.
+
+A file that never had a name, and may still be given one, is made so that it may; any other can never get one again.
 """
 
 from __future__ import annotations
 
 import os
+from errno import EINVAL, ENOTTY, EOPNOTSUPP
 from stat import S_IMODE, S_ISREG
 
-from replant.abi import fcntl, x86_64
+from replant.abi import fcntl, fs, libc, x86_64
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
 from replant.resources.shared import compare, contents, huge, locks, opening
@@ -27,10 +30,15 @@ if TYPE_CHECKING:
 VERSION = 1
 SEEKABLE = True
 _DELETED = " (deleted)"
+_NO_FLAGS = (EINVAL, ENOTTY, EOPNOTSUPP)
+_SHOWN = 3
 
 
 class State(Frozen):
-    """``path`` is the last name, or what the kernel shows for a file that never had one. Times are in nanoseconds."""
+    """``path`` is the last name, or what the kernel shows for a file that never had one. Times are in nanoseconds.
+
+    ``flags`` are those of chattr(1). ``linkable``: it may be given a name by linkat(2), as "yes", "no" or "unknown".
+    """
 
     path: str
     dev: int
@@ -43,6 +51,8 @@ class State(Frozen):
     mtime_ns: int
     xattrs: tuple[tuple[str, bytes], ...]
     extents: tuple[Extent, ...]
+    flags: int = 0
+    linkable: str = "no"
     locks: tuple[locks.Lock, ...] = ()
 
 
@@ -52,22 +62,64 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Everything about the inode. :raises Blocker: it is larger than the user allows, or a lock is held."""
+    """Everything about the inode.
+
+    :raises Blocker: it is larger than the user allows, a lock is held, or it has what cannot be given to another file.
+    """
     limit = dump.policy("unlinked-limit")
     if limit and f.size > int(limit):
         why = f"it is deleted, and its {f.size} bytes are more than the limit of {limit}"
         raise refuse(f, why, "raise --unlinked-limit", "unlinked-limit")
     held = locks.read(f, dump)
-    fd = f.grab()
+    if any(lock.kind == "LEASE" and lock.write for lock in held):
+        raise refuse(
+            f, "it is deleted, and a lease keeps others from reading it", "let the program give it up", "lease"
+        )
+    fd = contents.reader(f.grab())
+    try:
+        return _read(f, fd, dump)._replace(locks=held)
+    finally:
+        os.close(fd)
+
+
+def _read(f: FileFacts, fd: int, dump: DumpSide) -> State:
     st = os.fstat(fd)
     if huge.page_size(fd):
         raise refuse(f, "it is a deleted file of a mounted hugetlbfs", "use MAP_HUGETLB or memfd_create", "hugetlb")
-    kept = contents.keep(f, dump)
+    flags = _flags_of(fd)
+    if flags & fs.FS_VERITY_FL:
+        raise refuse(f, "it is deleted, and protected by fs-verity", "let the program close it", "verity")
+    extents = tuple(dump.keep_file(fd, f.size))
     xattrs = tuple([(name, os.getxattr(fd, name)) for name in sorted(os.listxattr(fd))])
     return State(
-        f.link.removesuffix(_DELETED), f.dev, f.ino, st.st_size, st.st_mode,
-        st.st_uid, st.st_gid, st.st_atime_ns, st.st_mtime_ns, xattrs, kept, held,
+        f.link.removesuffix(_DELETED), f.dev, f.ino, st.st_size, st.st_mode, st.st_uid, st.st_gid,
+        st.st_atime_ns, st.st_mtime_ns, xattrs, extents, flags & fs.FS_CHOSEN_FL and flags, _linkable(f, dump),
     )  # fmt: skip
+
+
+def _flags_of(fd: int) -> int:
+    """FS_IOC_GETFLAGS; 0 on a filesystem without them."""
+    room = bytearray(8)
+    done = libc.syscall_raw(x86_64.ioctl, fd, fs.FS_IOC_GETFLAGS, room)
+    return int.from_bytes(room[:4], "little") if done >= 0 else 0
+
+
+def _linkable(f: FileFacts, dump: DumpSide) -> str:
+    if not os.path.basename(f.link).startswith("#") and not f.flags & fcntl.O_TMPFILE_BIT:
+        return "no"  # it had a name: d_tmpfile() of the kernel begins those of others so
+    answer = dump.linkable(f)
+    return "unknown" if answer is None else "yes" if answer else "no"
+
+
+def tells(files: Sequence[File]) -> str:
+    """How many there are, how large, and the first names."""
+    states = {(s.dev, s.ino): s for s in map(_state, files)}
+    data = sum(e.length for s in states.values() for e in s.extents)
+    names = ", ".join([s.path for s in [*states.values()][:_SHOWN]]) + (", …" if len(states) > _SHOWN else "")
+    unknown = sum(s.linkable == "unknown" for s in states.values())
+    doubt = f"; {unknown} may be given a name from now on, as it cannot be known whether that was so" if unknown else ""
+    what = "a deleted file goes" if len(states) == 1 else f"{len(states)} deleted files go"
+    return f"{what} into the image, {data} bytes: {names}{doubt}"
 
 
 def group(file: File) -> object:
@@ -83,7 +135,8 @@ def _state(file: File) -> State:
 def check(file: File) -> None:
     """:raises Blocker: there is no directory left on the filesystem that the file was on."""
     state = _state(file)
-    if os.stat(_directory(state)).st_dev != state.dev:
+    directory = _directory(state)
+    if directory != os.path.dirname(state.path) and os.stat(directory).st_dev != state.dev:
         why = "it was deleted, and no directory above its last name is on the filesystem that it was on"
         raise hinder(file, state.path, why, "mount that filesystem, or make the directory again")
 
@@ -98,30 +151,36 @@ def _directory(state: State) -> str:
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
     """Create without a name, fill, and open again for every further description."""
-    state = _state(files[0])
+    state, directory = _state(files[0]), _directory(_state(files[0]))
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        return _through_a_copy(files, directory, on, restore)
     flags = next((opening.lasting(f.flags) for f in files if f.flags & fcntl.O_TMPFILE_BIT), 0) or _flags(state, files)
     made = _create(state, flags, on)
+    _fill(state, made, on, restore)
+    return opening.spread(on, made, flags, files)
+
+
+def _fill(state: State, made: Slot, on: Track, restore: RestoreSide) -> None:
     contents.fill(on, made, state.size, state.extents, restore)
     on.call(x86_64.fchown, made, state.uid, state.gid, why="owner")
     on.call(x86_64.fchmod, made, S_IMODE(state.mode), why="mode, after the owner who loses set-user-ID")
     for name, value in state.xattrs:
         on.call(x86_64.fsetxattr, made, fcntl.cstring(name), value, len(value), 0, why="extended attribute")
     on.call(x86_64.utimensat, made, 0, fcntl.pack_times(state.atime_ns, state.mtime_ns), 0, why="times")
-    return opening.spread(on, made, flags, files)
 
 
 def _flags(state: State, files: Sequence[File]) -> int:
     """Without a name from the beginning, unless the last one is free: then those of a description that can write."""
-    in_place = os.path.isdir(os.path.dirname(state.path)) and not os.path.lexists(state.path)
-    if not in_place:
+    if state.linkable != "no" or not opening.is_free(state.path):
         return fcntl.O_RDWR | fcntl.O_TMPFILE
-    wanted = [opening.lasting(f.flags) for f in files]
+    wanted = [opening.lasting(f.flags) for f in files if not f.flags & fcntl.O_PATH]
     return next((flags for flags in wanted if flags & fcntl.O_ACCMODE == fcntl.O_RDWR), fcntl.O_RDWR)
 
 
 def _create(state: State, flags: int, on: Track) -> Slot:
     if flags & fcntl.O_TMPFILE_BIT:
         directory = fcntl.cstring(_directory(state))
+        flags |= fcntl.O_EXCL if state.linkable == "no" else 0
         return on.call(x86_64.openat, fcntl.AT_FDCWD, directory, flags, 0o600, why="nameless file")
     path = fcntl.cstring(state.path)
     flags |= fcntl.O_CREAT | fcntl.O_EXCL
@@ -130,14 +189,42 @@ def _create(state: State, flags: int, on: Track) -> Slot:
     return made
 
 
+def _through_a_copy(files: Sequence[File], directory: str, on: Track, restore: RestoreSide) -> list[Slot]:
+    """Make it where a copy of the mount is writable, and open it where the mount is not."""
+    state = _state(files[0])
+    name = os.path.basename(state.path)
+    if not opening.is_free(state.path):
+        name = f".replant-{state.ino}"
+    how = fs.OPEN_TREE_CLONE | fcntl.O_CLOEXEC
+    copy = on.call(x86_64.open_tree, fcntl.AT_FDCWD, fcntl.cstring(directory), how, why="a mount of our own")
+    writable = fs.MOUNT_ATTR.pack(0, fs.MOUNT_ATTR_RDONLY, 0, 0)
+    on.call(x86_64.mount_setattr, copy, b"\0", fcntl.AT_EMPTY_PATH, writable, len(writable), why="writable")
+    flags = fcntl.O_RDWR | fcntl.O_CREAT | fcntl.O_EXCL
+    made = on.call(x86_64.openat, copy, fcntl.cstring(name), flags, 0o600, why="deleted file on a read-only mount")
+    on.undo(made, x86_64.unlinkat, copy, fcntl.cstring(name), 0)
+    _fill(state, made, on, restore)
+    opened = [opening.open_path(on, f"{directory}/{name}", file.flags, "through the mount it was on") for file in files]
+    on.call(x86_64.unlinkat, copy, fcntl.cstring(name), 0, why="deleted as before")
+    on.call(x86_64.close, made)
+    return opened  # the copy stays open, so that its number cannot mean another directory if all is to be undone
+
+
 def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
     """Take the locks of the description again."""
     locks.take(_state(file).locks, fd, on)
 
 
-def settle(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+def settle(file: File, pid: int, fd: int, on: Track, restore: RestoreSide) -> None:
     """Take the record locks of the process again, when nothing closes a descriptor of the file any more."""
-    locks.take_of_process(_state(file).locks, fd, on)
+    locks.take_last(_state(file).locks, pid, fd, on)
+
+
+def finish(file: File, on: Track, restore: RestoreSide) -> None:
+    """Put flags on that forbid changes, once there are none to come."""
+    flags = _state(file).flags
+    if flags and not file.flags & fcntl.O_PATH:
+        number = flags.to_bytes(8, "little")
+        on.call(x86_64.ioctl, restore.fd(file.number), fs.FS_IOC_SETFLAGS, number, why="flags of chattr(1)")
 
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:

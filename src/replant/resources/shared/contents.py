@@ -26,16 +26,21 @@ def keep(f: FileFacts, dump: DumpSide) -> tuple[Extent, ...]:
 
 
 def keep_inode(fd: int, size: int, dump: DumpSide) -> tuple[Extent, ...]:
-    """Put the contents of the file behind ``fd`` into the page store.
-
-    Through a description of our own: looking for data moves the offset, and that of the program must not move even if
-    the dump is killed at that moment.
-    """
-    own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
+    """Put the contents of the file behind ``fd`` into the page store."""
+    own = reader(fd)
     try:
         return tuple(dump.keep_file(own, size))
     finally:
         os.close(own)
+
+
+def reader(fd: int) -> int:
+    """A descriptor to read the file behind ``fd`` by, to be closed by the caller.
+
+    It is of a description of our own: looking for data moves the offset, and that of the program must not move even if
+    the dump is killed at that moment.
+    """
+    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
 
 
 def fill(on: Track, fd: Slot | int, size: int, extents: Iterable[Extent], restore: RestoreSide) -> None:

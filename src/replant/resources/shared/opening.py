@@ -6,6 +6,7 @@ import os
 
 from replant.abi import fcntl, x86_64
 from replant.resources.shared.refusal import refuse
+from replant.resources.shared.search import another_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ _ANY_TIME = fcntl.O_APPEND | fcntl.O_NONBLOCK | fcntl.O_DIRECT | fcntl.O_ASYNC |
 
 
 def named(f: FileFacts) -> str:
-    """The path under which ``f`` can be opened again.
+    """The path under which ``f`` can be opened again: its own, or that of another link.
 
-    :raises Blocker: there is none, as the name now stands for another file: renamed, removed, or mounted over.
+    :raises Blocker: there is none that can be found: removed, or mounted over.
     """
     if f.link[:1] != "/":
         raise refuse(f, "its path is not reachable from here", "dump from the mount namespace and root of the program")
@@ -44,16 +45,14 @@ def named(f: FileFacts) -> str:
         return other
     try:
         found = os.stat(f.link, follow_symlinks=False)
+        if (found.st_dev, found.st_ino) == (f.dev, f.ino):
+            return f.link
+        why = "another file now has its name (a mount covers it)"
     except OSError as error:
-        raise refuse(f, f"it cannot be found by its name ({error.strerror})", "give it its name back", "name") from None
-    if (found.st_dev, found.st_ino) != (f.dev, f.ino):
-        raise refuse(
-            f,
-            "another file now has its name (renamed, or a mount covers it)",
-            "give it its name back, or unmount what covers it",
-            "name",
-        )
-    return f.link
+        why = f"it cannot be found by its name ({error.strerror})"
+    if path := another_name(f):
+        return path
+    raise refuse(f, why, "give it its name back, or unmount what covers it", "name")
 
 
 def _other_name(f: FileFacts) -> str:
@@ -74,6 +73,28 @@ def _other_name(f: FileFacts) -> str:
 def open_path(on: Track, path: str, flags: int, why: str) -> Slot:
     """Open a path with flags that need not be cleaned before."""
     return on.call(x86_64.openat, fcntl.AT_FDCWD, fcntl.cstring(path), again(flags), 0, why=why)
+
+
+def path_of(fd: int) -> str:
+    """The path under which a process can open once more what it has as ``fd``."""
+    return f"/proc/self/fd/{fd}"
+
+
+def is_free(path: str) -> bool:
+    """Whether a file can be made at ``path`` for a moment."""
+    return os.path.isdir(os.path.dirname(path)) and not os.path.lexists(path)
+
+
+def by_last_name(on: Track, path: str, shown: str, flags: int, why: str) -> Slot:
+    """Open ``path`` by the name that it had last, given back for a moment if it is free, so that links show that."""
+    if not shown or not is_free(shown):
+        return open_path(on, path, flags, why)
+    at, old, new = fcntl.AT_FDCWD, fcntl.cstring(path), fcntl.cstring(shown)
+    linked = on.call(x86_64.linkat, at, old, at, new, 0, why="the name it was opened by")
+    on.undo(linked, x86_64.unlinkat, at, new, 0)
+    made = open_path(on, shown, flags, why)
+    on.call(x86_64.unlinkat, at, new, 0, why="gone as before")
+    return made
 
 
 def reopen(on: Track, fd: Slot | int, flags: int, why: str) -> Slot:

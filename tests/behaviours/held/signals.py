@@ -1,0 +1,88 @@
+"""Signals of descriptors: who gets them, which one, and in whose name."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import struct
+import threading
+
+from held import Check, Twin
+
+SETOWN_EX, GETOWN_EX, SETSIG, GETSIG, GETOWNER_UIDS = 15, 16, 10, 11, 17
+
+
+def _asks(fd: int, kind: int, who: int, number: int) -> None:
+    fcntl.fcntl(fd, SETOWN_EX, struct.pack("=ii", kind, who))
+    fcntl.fcntl(fd, SETSIG, number)
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _owner(fd: int) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+    who = struct.unpack("=ii", fcntl.fcntl(fd, GETOWN_EX, bytes(8)))
+    uids = struct.unpack("=II", fcntl.fcntl(fd, GETOWNER_UIDS, bytes(8)))
+    return who, fcntl.fcntl(fd, GETSIG), uids
+
+
+def owners() -> Check:
+    """A process, a group and a thread; set by another user; the chosen signal, or SIGIO."""
+    first = signal.SIGRTMIN + 5
+    signal.pthread_sigmask(signal.SIG_BLOCK, [first, first + 1, first + 2, signal.SIGIO, signal.SIGURG])
+    pairs = [socket.socketpair() for _ in range(4)]
+    os.seteuid(1234)
+    _asks(pairs[0][0].fileno(), 1, os.getpid(), first)
+    os.seteuid(0)
+    _asks(pairs[1][0].fileno(), 2, os.getpgrp(), first + 1)
+    _asks(pairs[2][0].fileno(), 0, threading.get_native_id(), first + 2)
+    _asks(pairs[3][0].fileno(), 1, os.getpid(), 0)
+    was = [_owner(a.fileno()) for a, _ in pairs]
+
+    def check() -> None:
+        now = [_owner(a.fileno()) for a, _ in pairs]
+        assert now == was, f"{was} -> {now}"
+        assert signal.sigtimedwait([first, first + 1, first + 2, signal.SIGIO], 0) is None, "sent by the restore"
+        for (a, b), number in zip(pairs, (first, first + 1, first + 2, signal.SIGIO), strict=True):
+            b.send(b"x")
+            info = signal.sigtimedwait([number], 5)
+            assert info is not None and info.si_signo == number, f"{info}"
+            a.recv(1)
+            while signal.sigtimedwait([number], 0):  # room for writing is told too
+                pass
+
+    return check
+
+
+def owner_without_async() -> Check:
+    """An owner can be set and nothing asked for yet; and a signal without an owner; and an owner that is gone."""
+    pairs = [socket.socketpair() for _ in range(3)]
+    fcntl.fcntl(pairs[0][0], SETOWN_EX, struct.pack("=ii", 1, os.getpid()))
+    fcntl.fcntl(pairs[1][0], SETSIG, signal.SIGRTMIN + 9)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    fcntl.fcntl(pairs[2][0], SETOWN_EX, struct.pack("=ii", 1, child))
+    os.waitpid(child, 0)
+    was = [_owner(a.fileno()) for a, _ in pairs]
+    return lambda: _same(was, [_owner(a.fileno()) for a, _ in pairs])
+
+
+def _same(was: object, now: object) -> None:
+    assert now == was, f"{was} -> {now}"
+
+
+def owner_of_a_pipe_in_a_child() -> Check:
+    """Both the description and its owner are shared: the parent set it, the child writes."""
+    number = signal.SIGRTMIN + 10
+    signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    r, w = os.pipe()
+    _asks(r, 1, os.getpid(), number)
+    twin = Twin(lambda: os.write(w, b"x") and None)
+
+    def check() -> None:
+        twin.run()
+        assert signal.sigtimedwait([number], 5) is not None
+        os.read(r, 1)
+
+    return check

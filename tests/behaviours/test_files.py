@@ -1,0 +1,88 @@
+"""Section 11: files, by programs that have them and check themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from behaviours.keeping import kept, refused
+
+pytestmark = pytest.mark.isolated
+KEEP = ("--locks", "keep")
+
+
+def test_offsets_and_flags(tmp_path: Path) -> None:
+    kept(tmp_path, "regular.offsets_and_flags", "regular.appended")
+
+
+def test_descriptor_numbers(tmp_path: Path) -> None:
+    kept(tmp_path, "regular.numbers")
+
+
+def test_shared_descriptions(tmp_path: Path) -> None:
+    kept(tmp_path, "regular.descriptions", "regular.fetched")
+
+
+def test_unlinked_attributes(tmp_path: Path) -> None:
+    kept(tmp_path, "unlinked.attributes", "unlinked.inode_flags", "unlinked.on_tmpfs")
+
+
+def test_unlinked_with_another_link(tmp_path: Path) -> None:
+    kept(tmp_path, "unlinked.another_link_is_left", "unlinked.another_link_replaced")
+
+
+def test_unlinked_shapes(tmp_path: Path) -> None:
+    kept(tmp_path, "unlinked.replaced", "unlinked.all_links_gone", "unlinked.directory_is_gone")
+
+
+def test_unlinked_odd_places(tmp_path: Path) -> None:
+    kept(tmp_path, "unlinked.odd_names", "unlinked.unwritable_directory", "unlinked.read_only_mount")
+
+
+def test_unlinked_mapped(tmp_path: Path) -> None:
+    kept(tmp_path, "unlinked.only_mapped", "unlinked.mapped_and_open")
+
+
+def test_unlinked_holes(tmp_path: Path) -> None:
+    kept(tmp_path, "unlinked.holes", times=1)
+
+
+def test_unlinked_up_to_the_limit(tmp_path: Path) -> None:
+    kept(tmp_path, "unlinked.large", options=("--unlinked-limit", "1000"), times=1)
+
+
+def test_unlinked_above_the_limit(tmp_path: Path) -> None:
+    refused(tmp_path, "unlinked.too_large", naming="more than the limit of 1000", options=("--unlinked-limit", "1000"))
+
+
+def test_nameless(tmp_path: Path) -> None:
+    kept(tmp_path, "unlinked.nameless")
+
+
+def test_directories(tmp_path: Path) -> None:
+    kept(tmp_path, "directories.ordinary", "directories.removed", "directories.removed_current")
+
+
+def test_half_read_directories(tmp_path: Path) -> None:
+    kept(tmp_path, "directories.half_read")
+
+
+def test_another_root(tmp_path: Path) -> None:
+    kept(tmp_path, "directories.chroot")
+
+
+def test_locks_of_processes(tmp_path: Path) -> None:
+    kept(tmp_path, "locks.record", "locks.record_in_two_processes", "locks.record_of_the_second", options=KEEP)
+
+
+def test_locks_of_descriptions(tmp_path: Path) -> None:
+    kept(tmp_path, "locks.of_the_description", "locks.whole_file", "locks.all_kinds_on_one", options=KEEP)
+
+
+def test_locks_are_refused_unless_asked_for(tmp_path: Path) -> None:
+    refused(tmp_path, "locks.a_lock", naming="a lock is held on it (FLOCK)")
+
+
+def test_leases(tmp_path: Path) -> None:
+    kept(tmp_path, "locks.leases", "locks.broken_leases", "locks.lease_of_a_child", options=KEEP)
