@@ -210,7 +210,11 @@ class World:
     def settle(self, file: File, fd: int) -> None:
         """Run what a holder has to do last."""
         track = Track("holder")
-        module_of(file.kind).settle(file, os.getpid(), fd, track, self)
+        module = module_of(file.kind)
+        if hasattr(module, "settle"):
+            module.settle(file, fd, track, self)
+        else:
+            module.settle_in(file, os.getpid(), fd, track, self)
         run(track)
 
     def finish(self, file: File) -> None:

@@ -107,8 +107,9 @@ class Opening:
 
         The kernel sends the number by which O_ASYNC was set with each signal (si_fd of sigaction(2)).
         """
+        self._hook("settle", table, on)
         for number, first in _first(table):
-            self._call("settle", self.model.files[number], table.pid, first, on, self._side)
+            self._call("settle_in", self.model.files[number], table.pid, first, on, self._side)
         for file, fd in self._held(table):
             if file.flags & _O_ASYNC:
                 on.call(x86_64.fcntl, fd, _F_SETFL, file.flags & (_SETTABLE | _O_ASYNC), why="signals by this number")

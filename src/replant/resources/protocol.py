@@ -200,11 +200,12 @@ class FileKind(Protocol):
         """Optional. Calls **in a process that holds it** as ``fd``, once all descriptors are in place (epoll_ctl)."""
         ...
 
-    def settle(self, file: File, pid: int, fd: int, on: Track, restore: RestoreSide) -> None:
-        """Optional. Calls **in every process that holds it**, once all descriptors of the restore are closed (locks).
+    def settle(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+        """Optional. As ``attach``, once every other descriptor of the restore is closed."""
+        ...
 
-        ``fd`` is the first by which process ``pid`` does.
-        """
+    def settle_in(self, file: File, pid: int, fd: int, on: Track, restore: RestoreSide) -> None:
+        """Optional. As ``settle``, **in every process that holds it**, by its first descriptor ``fd`` (record locks)."""
         ...
 
     def tells(self, files: Sequence[File]) -> str:

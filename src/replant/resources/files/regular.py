@@ -100,7 +100,7 @@ def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
     locks.take(_state(file).locks, fd, on)
 
 
-def settle(file: File, pid: int, fd: int, on: Track, restore: RestoreSide) -> None:
+def settle_in(file: File, pid: int, fd: int, on: Track, restore: RestoreSide) -> None:
     """Take the record locks of the process again, when nothing closes a descriptor of the file any more."""
     locks.take_last(_state(file).locks, pid, fd, on)
 
