@@ -205,7 +205,7 @@ class FileKind(Protocol):
         ...
 
     def settle_in(self, file: File, pid: int, fd: int, on: Track, restore: RestoreSide) -> None:
-        """Optional. As ``settle``, **in every process that holds it**, by its first descriptor ``fd`` (record locks)."""
+        """Optional. As ``settle``, **in every process that holds it**, ``fd`` being its first descriptor (locks)."""
         ...
 
     def tells(self, files: Sequence[File]) -> str:
