@@ -107,7 +107,9 @@ def test_a_task_is_traced_by_somebody_else(tmp_path: Path) -> None:
 
 
 def test_an_io_uring(tmp_path: Path) -> None:
-    with start(tmp_path, "import ctypes\nfd = ctypes.CDLL(None).syscall(425, 4, bytearray(120) and bytes(120))") as p:
+    with start(
+        tmp_path, "import ctypes\nfd = ctypes.CDLL(None).syscall(425, 4, bytes(9) + b'\\x10' + bytes(110))"
+    ) as p:
         if not any("io_uring" in os.readlink(f"/proc/{p.root}/fd/{fd}") for fd in os.listdir(f"/proc/{p.root}/fd")):
             pytest.skip("no io_uring here")
         names(dump_fails(p, tmp_path), r"because .*io_uring", r"fd \d+", "try: ")

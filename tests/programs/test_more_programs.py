@@ -116,6 +116,8 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "rust": rust,
     "numpy-pandas": lambda folder: python("numpy_arrays.py", folder),
     "multiprocessing-pool": lambda folder: python("pool_shared.py", folder),
+    "uvloop": lambda folder: python("uv_echo.py", folder),
+    "postgresql": postgres,
     "perl": lambda folder: self_checking([needs("perl"), str(HERE / "scripts.pl")], folder),
     "ruby": lambda folder: self_checking([needs("ruby"), str(HERE / "fibers.rb")], folder),
 }

@@ -9,6 +9,7 @@ import signal
 import selfcheck
 import uvloop
 
+PATH = os.path.abspath("socket")
 ticks = 0
 
 
@@ -26,8 +27,8 @@ async def tick() -> None:
 
 
 async def main() -> None:
-    server = await asyncio.start_unix_server(echo, "socket")
-    clients = [await asyncio.open_unix_connection("socket") for _ in range(5)]
+    server = await asyncio.start_unix_server(echo, PATH)
+    clients = [await asyncio.open_unix_connection(PATH) for _ in range(5)]
     child = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     ticking = asyncio.create_task(tick())
     asked = asyncio.Event()
@@ -42,7 +43,7 @@ async def main() -> None:
             message = os.urandom(20_000)
             writer.write(message)
             assert await asyncio.wait_for(reader.readexactly(len(message)), 20) == message
-        reader, writer = await asyncio.open_unix_connection("socket")
+        reader, writer = await asyncio.open_unix_connection(PATH)
         writer.write(b"new")
         assert await asyncio.wait_for(reader.readexactly(3), 20) == b"new"
         writer.close()

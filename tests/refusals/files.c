@@ -33,7 +33,7 @@ static const char *check(void) {
 }
 
 static const char *io_uring(void) {
-    struct io_uring_params parameters = {0};
+    struct io_uring_params parameters = {.flags = IORING_SETUP_SINGLE_ISSUER};
     return hold(syscall(SYS_io_uring_setup, 4, &parameters));
 }
 

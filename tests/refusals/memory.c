@@ -75,7 +75,9 @@ static const char *perf_buffer(void) {
 static const char *ring(void) {
     struct io_uring_params parameters = {0};
     int fd = syscall(SYS_io_uring_setup, 4, &parameters);
-    return shared(fd, 4096, IORING_OFF_SQES) == MAP_FAILED ? missing(-1) : NULL;
+    void *at = shared(fd, 4096, IORING_OFF_SQES);
+    close(fd);
+    return at == MAP_FAILED ? missing(-1) : NULL;
 }
 
 static const char *packet_ring(void) {

@@ -20,7 +20,7 @@ CLONE_NEWIPC = 0x8000000
 #: what the program is told to make: the code of the blocker, and its object as a pattern; "": whatever else it names
 THINGS = {
     # descriptors
-    "io_uring": ("kind-io_uring", r"fd \d+"),
+    "io_uring": ("io-uring-flags", r"fd \d+"),
     "perf_event": ("kind-perf_event", r"fd \d+"),
     "bpf_map": ("kind-bpf_map", r"fd \d+"),
     "bpf_program": ("kind-bpf_prog", r"fd \d+"),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from replant.model.tree import Vma
 
+SIZE = 1 << 30  # sparse: only what is used takes memory
+GAP = 1 << 20  # between an arena and what is parked behind it
 _ALIGN = 64  # XRSTOR wants its area aligned so, and records are as long
 
 

@@ -34,6 +34,7 @@ _PAIR = Struct("=ii")
 _NOT_STATUS = os.O_CLOEXEC
 S_IFCHR = 0o020000
 _CAN_SIGNAL = (0o010000, 0o140000, S_IFCHR)  # FIFO, socket, character device
+_MAPPED_BY_FD = ("anon_inode:", "socket:")  # cannot be opened through a mapping: only a descriptor leads there
 _NEVER_SIGNAL = tuple(os.makedev(1, minor) for minor in (3, 5, 7))  # /dev/null, zero, full
 
 
@@ -205,6 +206,8 @@ class Files:
     def add_mapping(self, pid: int, m: Mapping, writable: bool) -> int:
         """The description that a mapping needs: for writing only where it is shared and may be written."""
         key = (m.dev, m.inode, m.path, writable)
+        if key not in self._inodes_mapped and (file := self._behind(m)) is not None:
+            self._inodes_mapped[key] = file.number
         if key not in self._inodes_mapped:
             path = f"/proc/{pid}/map_files/{m.start:x}-{m.end:x}"
             where = f"mapping {m.start:x}-{m.end:x}"
@@ -213,6 +216,12 @@ class Files:
         number = self._inodes_mapped[key]
         self._mappings[number] = self._mappings.get(number, 0) + 1
         return number
+
+    def _behind(self, m: Mapping) -> OpenFile | None:
+        """The description of what can be mapped by its descriptor only, if one is left."""
+        if not m.path.startswith(_MAPPED_BY_FD):
+            return None
+        return next((f for f in self.found if f.fd >= 0 and (f.ino, f.link) == (m.inode, m.path)), None)
 
     def _inode(self, pid: int, where: str, path: str, link: str, st: os.stat_result, flags: int) -> int:
         key = (st.st_dev, st.st_ino, link, flags)

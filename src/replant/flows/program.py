@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import struct
 import time
+from itertools import pairwise
 
 from replant.abi import mman, x86_64
 from replant.abi.call import Track
 from replant.execute import standin
-from replant.execute.arena import find_place
+from replant.execute.arena import GAP, SIZE, find_place
 from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
 from replant.flows.opening import Opening
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from replant.pages.store import PageReader
     from replant.policy import Policy
 
+_LOWEST, _HIGHEST = 1 << 16, 0x7FFF_FFFF_F000  # vm.mmap_min_addr, TASK_SIZE_MAX
 _PART = 1500  # calls: some milliseconds of work for a process
 _SIGCHLD = 17
 _NONE: dict[str, Frozen] = {}
@@ -106,6 +108,15 @@ class Program:
     def room(self, length: int) -> int:
         """An address where no process has or will have anything, the restore's own things included."""
         return find_place([m.vmas for m in self.model.mms], length, besides=self.parked)
+
+    def holes(self, pid: int) -> list[tuple[int, int]]:
+        """What is free between the mappings of a process, and what the restore has there."""
+        vmas = self.mms[pid].vmas
+        arena = self.parked - GAP - SIZE, self.parked - GAP
+        ours = [arena] if any(vma.kind == "vdso" for vma in vmas) else [arena, (self.parked, self.parked + GAP)]
+        taken = sorted([*((vma.start, vma.end) for vma in vmas), *ours])
+        edges = [(0, _LOWEST), *taken, (_HIGHEST, _HIGHEST)]
+        return [(end, start) for (_, end), (start, _) in pairwise(edges) if start > end]
 
     def exe_fd(self, tid: int) -> int:
         """The descriptor of the executable of process ``tid``: a number, known once the restorer has opened it."""

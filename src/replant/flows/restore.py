@@ -14,7 +14,7 @@ from replant.abi import x86_64
 from replant.abi.resource import open_files
 from replant.errors import Blocker, Refused, TaskGone, once
 from replant.execute import landing, worker
-from replant.execute.arena import Arena, find_place
+from replant.execute.arena import GAP, SIZE, Arena, find_place
 from replant.execute.clone import CLONE_PTRACE, clone_args, free_number
 from replant.execute.landing import Landing
 from replant.execute.local import Restorer
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
     Split = Callable[[Image, Model], Lazy]
 
-_ARENA = 1 << 30  # sparse: only what is used takes memory
-_GAP = 1 << 20
 _SIGCHLD = 17
 _REAPING = 5.0  # seconds that the dead whose numbers are wanted may take to go away
 
@@ -253,9 +251,9 @@ def _make(
     open_files(raised=True)
     model = later.now if later else model
     vdso = Vdso()
-    address = find_place([m.vmas for m in model.mms], _ARENA + _GAP + vdso.size)
-    arena = Arena(address, _ARENA)
-    program = Program(model, PageReader(*image.stores()), policy, arena.place, address + _ARENA + _GAP)
+    address = find_place([m.vmas for m in model.mms], SIZE + GAP + vdso.size)
+    arena = Arena(address, SIZE)
+    program = Program(model, PageReader(*image.stores()), policy, arena.place, address + SIZE + GAP)
     restorer, stubs = Restorer(arena), Stubs(arena, trap_signal(program.queued()))
     stubs.finished = partial(_finished, later)
     phase = current().phase

@@ -118,6 +118,10 @@ class RestoreSide(Protocol):
         """An address where no process of the tree has or will have anything, for something made aside."""
         ...
 
+    def holes(self, pid: int) -> list[tuple[int, int]]:
+        """What is free between the mappings of a process, from where to where, when all of them stand."""
+        ...
+
     def exe_fd(self, tid: int) -> int:
         """The number of that descriptor for the executable of process ``tid``."""
         ...

@@ -125,6 +125,8 @@ def preload(links: Iterable[str]) -> None:
 def map_name(link: str) -> str:
     """The name of the module that maps a file with that link: ``file``, unless the file's own kind has one."""
     name = _nameless(link) if link.endswith(" (deleted)") else ""
+    if link.startswith("anon_inode:["):
+        name = link[12:-1]
     if name and name not in _maps:
         module = _load(f"replant.resources.maps.{name}")
         if module is not None:

@@ -17,6 +17,7 @@ from ...abi.libc import syscall
 LICENSE = b"GPL\0"  # the helpers that read kernel memory ask for it of the loaded program
 _NAME = b"replant"
 _PROG_LOAD = Struct(bpf.ATTR_PROG_LOAD)
+_TRIES = 5
 
 
 class Handle:
@@ -85,6 +86,11 @@ def prog_load(
         *(bpf.FUNC_INFO_SIZE, address(functions), len(functions) // bpf.FUNC_INFO_SIZE, 0, 0, 0),
         *(attach_btf_id, 0, len(relocations) // bpf.CORE_RELO_SIZE, 0, address(relocations), bpf.CORE_RELO_SIZE, 0),
     )
+    for _ in range(_TRIES):
+        try:
+            return Handle(command(bpf.PROG_LOAD, attr))
+        except BlockingIOError:  # the verifier gives up when the kernel has work for this task, a signal or io_uring's
+            continue
     return Handle(command(bpf.PROG_LOAD, attr))
 
 

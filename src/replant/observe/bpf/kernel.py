@@ -112,6 +112,7 @@ rb_node: rb_node *rb_left, rb_node *rb_right
 epitem: rb_node rbn, epoll_filefd ffd, epoll_event event
 epoll_filefd: file *file, s32 fd
 epoll_event: u32 events, u64 data
+io_ring_ctx: u32 flags, list_head timeout_list, void *io_ev_fd
 tcp_sock: inet_connection_sock inet_conn, u32 write_seq, u32 rcv_nxt
 sock_common: u16 skc_family
 seccomp: s32 mode, struct4 filter_count, void *filter

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 1 << 16
 _EVENTPOLL = "anon_inode:[eventpoll]"
+_IO_URING = "anon_inode:[io_uring]"
 _S_IFSOCK, _AF_UNIX = 0o140000, 1
 _SIGINFO = 48
 
@@ -52,6 +53,16 @@ class PendingSignal(Record):
     pid: int
     tid: int
     info: bytes
+
+
+class Ring(Record):
+    """An io_uring instance: flags of io_uring_setup(2), whether timeouts wait, whether an eventfd is registered."""
+
+    pid: int
+    fd: int
+    flags: int
+    timeouts: bool
+    eventfd: bool
 
 
 class Queues:
@@ -158,6 +169,17 @@ class Queues:
             current = {h: to for h, to in zip(current, step, strict=True) if to and to != heads[h]}
             for holder, entry in current.items():
                 found[holder].append(entry)
+        return found
+
+    def rings(self) -> list[Ring]:
+        """The io_uring instances, by descriptor."""
+        rings = {(pid, fd): private for pid, fd, private, text, *_ in self._files() if text == _IO_URING}
+        waiting = self._at("io_ring_ctx", "timeout_list")
+        found = []
+        for holder, context in rings.items():
+            first, eventfd = self._words([context + waiting, context + self._at("io_ring_ctx", "io_ev_fd")])
+            [flags] = self._memory.read([(context + self._at("io_ring_ctx", "flags"), 4)])
+            found.append(Ring(*holder, int.from_bytes(flags, "little"), first != context + waiting, eventfd != 0))
         return found
 
     def _files(self) -> list[tuple[int, int, int, object, int, int, int]]:
