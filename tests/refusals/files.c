@@ -97,13 +97,6 @@ static const char *detached_mount(void) { return hold(syscall(SYS_open_tree, AT_
 static const char *namespace(void) { return hold(open("/proc/self/ns/net", O_RDONLY)); }
 static const char *pidfd_outside(void) { return hold(syscall(SYS_pidfd_open, 1, 0)); }
 
-static const char *lease(void) {
-    int fd = open("leased", O_CREAT | O_RDONLY, 0600);
-    if (fcntl(fd, F_SETLEASE, F_RDLCK))
-        return missing(-1);
-    return hold(fd);
-}
-
 static const char *directory_notice(void) {
     int fd = open(".", O_RDONLY);
     signal(SIGIO, SIG_IGN);
@@ -117,6 +110,6 @@ const struct thing files[] = {
     ROW(io_uring), ROW(perf_event), ROW(bpf_map), ROW(bpf_program), ROW(fanotify), ROW(inotify_events),
     ROW(tcp), ROW(mptcp), ROW(raw), ROW(netlink), ROW(packet), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
     ROW(fuse), ROW(tun), ROW(disk), ROW(userfault), ROW(secret), ROW(landlock), ROW(filesystem),
-    ROW(detached_mount), ROW(namespace), ROW(pidfd_outside), ROW(lease),
+    ROW(detached_mount), ROW(namespace), ROW(pidfd_outside),
     ROW(directory_notice), {0},
 };

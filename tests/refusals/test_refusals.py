@@ -45,7 +45,6 @@ THINGS = {
     "detached_mount": ("name", r"fd \d+"),
     "namespace": ("kind-net", r"fd \d+"),
     "pidfd_outside": ("outside", r"fd \d+"),
-    "lease": ("lease", r"fd \d+"),
     "directory_notice": ("directory-notice", r"fd \d+"),
     # mappings
     "secret_memory": ("kind-secretmem", "mapping [0-9a-f-]+"),
@@ -87,7 +86,7 @@ THINGS = {
     "pid": ("namespace", "pid, pid_for_children"),
     "time": ("namespace", "time, time_for_children"),
 }
-TOGETHER = ("io_uring", "perf_event", "netlink", "lease", "sealed", "aio", "core", "keyring", "shared_files")
+TOGETHER = ("io_uring", "perf_event", "netlink", "sealed", "aio", "core", "keyring", "shared_files")
 
 
 def start(things: Path, folder: Path, *names: str) -> Program:
