@@ -86,3 +86,35 @@ def test_locks_are_refused_unless_asked_for(tmp_path: Path) -> None:
 
 def test_leases(tmp_path: Path) -> None:
     kept(tmp_path, "locks.leases", "locks.broken_leases", "locks.lease_of_a_child", options=KEEP)
+
+
+def test_devices(tmp_path: Path) -> None:
+    kept(tmp_path, "places.devices")
+
+
+def test_path_only(tmp_path: Path) -> None:
+    kept(tmp_path, "places.path_only", "places.path_only_unlinked", "places.path_only_of_pipes")
+
+
+def test_files_of_procfs(tmp_path: Path) -> None:
+    kept(tmp_path, "places.procfs", "places.procfs_of_a_grandchild")
+
+
+def test_files_of_procfs_about_the_dead(tmp_path: Path) -> None:
+    kept(tmp_path, "places.procfs_of_the_dead")
+
+
+def test_current_directory_of_the_dead(tmp_path: Path) -> None:
+    refused(tmp_path, "places.current_directory_of_the_dead", naming="it is a directory of process")
+
+
+def test_files_of_procfs_about_threads(tmp_path: Path) -> None:
+    refused(tmp_path, "places.of_a_thread", naming="it is about thread")
+
+
+def test_links_to_namespaces(tmp_path: Path) -> None:
+    kept(tmp_path, "places.namespaces")
+
+
+def test_a_namespace_held_by_a_descriptor(tmp_path: Path) -> None:
+    refused(tmp_path, "places.another_namespace", naming="it holds a namespace (net) that its process is not in")

@@ -116,7 +116,8 @@ class World:
         return {os.getpid()}
 
     def file_of(self, dev: int, ino: int) -> int | None:
-        stats = [(number, os.fstat(fd)) for fd, number in self.numbers.items()]
+        opened = [(fd, n) for fd, n in self.numbers.items() if not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH]
+        stats = [(number, os.fstat(fd)) for fd, number in opened]
         return next((number for number, st in stats if (st.st_dev, st.st_ino) == (dev, ino)), None)
 
     def linkable(self, f: Facts) -> bool | None:

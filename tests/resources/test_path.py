@@ -47,9 +47,29 @@ def test_changed_at_restore(world: World, tmp_path: Path) -> None:
         world.make(files)
 
 
-def test_removed_is_refused(world: World, tmp_path: Path) -> None:
+def test_a_removed_link_is_there_for_a_moment(world: World, tmp_path: Path) -> None:
+    path = place(tmp_path, "link")
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    path.unlink()
+    files, (new,) = world.again("path", fd)
+    world.unchanged(files, [new])
+    assert os.fstat(new).st_nlink == 0 and not os.path.lexists(path)
+
+
+def test_a_removed_one_whose_name_is_taken_is_refused(world: World, tmp_path: Path) -> None:
     path = place(tmp_path, "link")
     fd = world.own(os.open(path, os.O_PATH | os.O_NOFOLLOW))
     path.unlink()
-    with pytest.raises(Blocker, match="cannot be found"):
+    files = world.read("path", fd)
+    path.touch()
+    with pytest.raises(Blocker, match="old name"):
+        world.make(files)
+
+
+def test_what_nothing_else_leads_to_is_refused(world: World) -> None:
+    r, w = os.pipe()
+    world.own(w)
+    fd = world.own(os.open(f"/proc/self/fd/{r}", os.O_PATH))
+    os.close(r)
+    with pytest.raises(Blocker, match="no name"):
         world.read("path", fd)

@@ -78,7 +78,7 @@ class Capture:
         return self.files.mappings(dev, ino)
 
     def file_of(self, dev: int, ino: int) -> int | None:
-        """The first description of that inode in the tree."""
+        """The first description of that inode in the tree that is really open."""
         return self.files.number_of_inode(dev, ino)
 
     def linkable(self, f: FileFacts) -> bool | None:

@@ -264,8 +264,9 @@ class Files:
                 blockers.append(b)
 
     def number_of_inode(self, dev: int, ino: int) -> int | None:
-        """The first description of that inode."""
-        return next((f.number for f in self.found if (f.dev, f.ino) == (dev, ino)), None)
+        """The first description of that inode that is really open."""
+        found = (f.number for f in self.found if (f.dev, f.ino) == (dev, ino) and not f.flags & _O_PATH)
+        return next(found, None)
 
     def close(self) -> None:
         """Close every descriptor that was opened to look."""

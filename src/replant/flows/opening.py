@@ -48,6 +48,7 @@ class Opening:
         self.stores: list[Slot | int] = [self._raised(fd, self.restorer) for fd in stores]
         self._ourselves: Slot | int = 0
         self._groups = [(kind, files, self._maker(kind, files)) for kind, files in registry.grouped(model.files)]
+        self._groups.sort(key=lambda row: bool(registry.hook(row[0], "MAKE_LAST")))
 
     def holder(self, number: int) -> tuple[int, int] | None:
         """The first process that holds a description, and its descriptor."""
@@ -131,6 +132,10 @@ class Opening:
         """Calls of the restorer when all memory and all descriptors stand: seals."""
         for file in self.model.files:
             self._call("finish", file, on, self._side)
+
+    def here(self, number: int, on: Track) -> Slot | int:
+        """The descriptor of a description in the process of ``on``, until the descriptors of the restore are closed."""
+        return self._fetched(number, on) if number in self._made else self.fds[number]
 
     def _fetched(self, number: int, on: Track) -> Slot:
         theirs = self.fds.get(number, self._made[number][1])  # a slot as long as nothing has run

@@ -283,9 +283,9 @@ class Program:
     def _descriptors(self, task: Task, on: Track) -> None:
         self.files.place(self.tables[task.pid], on)
         if task.root >= 0:
-            on.call(x86_64.fchdir, self.fd(task.root), why="root")
+            on.call(x86_64.fchdir, self.files.here(task.root, on), why="root")
             on.call(x86_64.chroot, b".\0", why="root")
-        on.call(x86_64.fchdir, self.fd(task.cwd), why="current directory")
+        on.call(x86_64.fchdir, self.files.here(task.cwd, on), why="current directory")
 
 
 def _with_pages(vmas: Sequence[Vma], starts: Sequence[int]) -> Iterable[tuple[Vma, bool]]:

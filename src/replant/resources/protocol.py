@@ -78,7 +78,7 @@ class DumpSide(Protocol):
         ...
 
     def file_of(self, dev: int, ino: int) -> int | None:
-        """The number of a description of that inode, the first one in the tree."""
+        """The number of a description of that inode, the first in the tree that is really open (not O_PATH)."""
         ...
 
     def linkable(self, f: FileFacts) -> bool | None:
@@ -162,6 +162,7 @@ class FileKind(Protocol):
 
     # Optional, as the default for both is True: SEEKABLE, whether a description has an offset; DESCRIPTOR, whether it
     # is one at all. What is none (an object of System V IPC) has a number of another sort, which ``make`` gives.
+    # MAKE_LAST: True if `make` needs a descriptor of another kind (`RestoreSide.fd`).
 
     def claims(self, f: FileFacts) -> bool:
         """Whether it is this kind; the registry asks only the module that bears the kernel's name for the thing."""

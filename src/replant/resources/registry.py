@@ -31,6 +31,8 @@ _FAMILIES = {
 }  # fmt: skip
 _INET_TYPES = {1: "tcp", 2: "udp", 3: "raw"}
 _MPTCP = 262
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+_PROC = "/proc"
 _QUEUE_SIZE = 80  # of every file that is a message queue
 #: Files of the kernel's own mounts, which have no name that could be opened, by the beginning of their link.
 _NAMELESS = {
@@ -46,6 +48,8 @@ _steps: dict[str, TaskKind | order.Given] = {}
 def file_name(f: FileFacts) -> str:
     """The kernel's name for what stands behind a descriptor: the name of the module that may keep it."""
     form = f.mode & 0o170000
+    if form in (S_IFREG, S_IFDIR) and not os.major(f.dev) and f.dev == os.stat(_PROC).st_dev:
+        return "procfs"
     if f.flags & _O_PATH and f.fd >= 0 and (f.nlink or form not in (S_IFREG, S_IFDIR) or _nameless(f.link)):
         return "path"  # a removed file or directory is made by its own kind, whatever descriptor it has
     link = f.link
@@ -71,7 +75,7 @@ def _regular_name(f: FileFacts) -> str:
     if link.endswith(" (deleted)") and (name := _nameless(link)):
         return name
     if ":[" in link and link.endswith("]") and not link.startswith("/"):
-        return link.partition(":")[0]
+        return "nsfs" if link.partition(":")[0] in _NAMESPACES else link.partition(":")[0]
     if f.size == _QUEUE_SIZE and f.fd >= 0 and os.major(f.dev) == 0 and _is_queue(f):
         return "mqueue"
     return "regular" if f.nlink else "unlinked"

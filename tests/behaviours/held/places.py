@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import threading
 
 from held import Check, Twin, raises
 
@@ -156,30 +157,55 @@ def procfs_of_a_grandchild() -> Check:
 
 
 def procfs_of_the_dead() -> Check:
-    """A file and a directory of a process that is gone, by descriptor and as the current directory."""
+    """Files and directories of a process that is gone."""
+    child = _sleeper()
+    files = [
+        os.open(f"/proc/{child}/{name}", os.O_RDONLY) for name in ("status", f"task/{child}/comm", "task", "", "ns")
+    ]
+    _end(child)
+    copy = os.dup(files[2])
+    twin = Twin(lambda: raises(errno.ESRCH, lambda: os.pread(files[0], 10, 0)))
+
+    def check() -> None:
+        twin.run()
+        for fd in files[:2]:
+            raises(errno.ESRCH, lambda fd=fd: os.pread(fd, 10, 0))
+        for fd in (*files[2:], copy):
+            assert os.listdir(fd) == []
+            assert not _has(fd, "status")
+
+    return check
+
+
+def _has(folder: int, name: str) -> bool:
+    """The kernel says ENOENT or ESRCH, as it comes."""
+    try:
+        os.stat(name, dir_fd=folder)
+    except OSError:
+        return False
+    return True
+
+
+def current_directory_of_the_dead() -> Check:
+    """The current directory is that of a process that is gone."""
+    child, here = _sleeper(), os.getcwd()
+    os.chdir(f"/proc/{child}")
+    twin = Twin(lambda: raises(errno.ENOENT, os.getcwd))
+    os.chdir(here)
+    _end(child)
+    return twin.run
+
+
+def _sleeper() -> int:
     child = os.fork()
     if child == 0:
         signal.pause()
-    files = [os.open(f"/proc/{child}/{name}", os.O_RDONLY) for name in ("status", "task", "", "ns")]
-    here = os.getcwd()
-    os.chdir(f"/proc/{child}")
+    return child
 
-    def dead() -> None:
-        raises(errno.ENOENT, lambda: os.stat("status"))
-        raises(errno.ENOENT, os.getcwd)
 
-    twin = Twin(dead)
-    os.chdir(here)
+def _end(child: int) -> None:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-
-    def check() -> None:
-        raises(errno.ESRCH, lambda: os.pread(files[0], 10, 0))
-        for fd in files[1:]:
-            raises(errno.ENOENT, lambda fd=fd: os.listdir(fd))
-        twin.run()
-
-    return check
 
 
 def namespaces() -> Check:
@@ -221,6 +247,24 @@ def _setns(fd: int) -> None:
     from replant.abi.libc import syscall
 
     syscall(x86_64.setns, fd, 0)
+
+
+def of_a_thread() -> Check:
+    """A file of /proc about a thread other than the first."""
+    began, found, wait = threading.Event(), list[int](), threading.Event()
+
+    def run() -> None:
+        found.append(os.open("/proc/thread-self/comm", os.O_RDONLY))
+        began.set()
+        wait.wait()
+
+    threading.Thread(target=run, daemon=True).start()
+    began.wait()
+
+    def check() -> None:
+        assert os.pread(found[0], 100, 0)
+
+    return check
 
 
 def a_device_with_state() -> Check:
