@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+YES = "yes"
+
+
 class Choice:
-    """An option of ``"dump"`` or ``"restore"`` (``at``); what happens without it is its ``default``.
+    """An option of ``"dump"``, of ``"restore"`` or of both (``at``); what happens without it is its ``default``.
 
     ``choices`` are the words it takes; where there are none it takes a ``unit``: BYTES (a number), or PATH.
+    With neither it is a switch, and the choice is `YES`.
     """
 
     __slots__ = ("at", "choices", "default", "help", "name", "unit")
@@ -37,8 +41,8 @@ class Choice:
 
     def refuses(self, value: str) -> bool:
         """Whether ``value`` is none of the choices."""
-        if self.choices:
-            return value not in self.choices
+        if self.choices or not self.unit:
+            return value not in (self.choices or (YES,))
         return self.unit == "BYTES" and not value.isdecimal()
 
 
@@ -77,6 +81,12 @@ OPTIONS = (
         "let a socket remember the restorer as its maker, who was no part of the tree (SO_PEERCRED)",
         "a tree that has one is refused",
         ("change",),
+    ),
+    Choice(
+        "tcp-close",
+        "dump restore",
+        "TCP connections come back closed; listening sockets are not touched",
+        "they live on",
     ),
     Choice("unlinked-limit", "dump", "the largest deleted file to keep", "no limit", unit="BYTES"),
     Choice("terminal", "restore", "the terminal to give the tree; null for none", "that of the caller", unit="PATH"),

@@ -71,7 +71,9 @@ static const char *tcp(void) {
     if (bind(server, (void *)&to, size) || listen(server, 1) || getsockname(server, (void *)&to, &size) ||
         connect(client, (void *)&to, size))
         abort();
-    hold(accept(server, NULL, NULL));
+    hold(server = accept(server, NULL, NULL));
+    if (send(server, "!", 1, MSG_OOB) != 1)
+        abort();
     return hold(client);
 }
 

@@ -26,7 +26,7 @@ THINGS = {
     "bpf_program": ("kind-bpf_prog", r"fd \d+"),
     "fanotify": ("kind-fanotify", r"fd \d+"),
     "inotify_events": ("unsupported", r"fd \d+"),
-    "tcp": ("tcp-connection", r"fd \d+"),
+    "tcp": ("tcp-urgent", r"fd \d+"),
     "mptcp": ("kind-mptcp", r"fd \d+"),
     "raw": ("kind-raw", r"fd \d+"),
     "netlink": ("kind-netlink", r"fd \d+"),

@@ -70,15 +70,32 @@ TCP_DEFER_ACCEPT = 9
 TCP_WINDOW_CLAMP = 10
 TCP_INFO = 11
 TCP_CONGESTION = 13
+TCP_MD5SIG = 14
 TCP_USER_TIMEOUT = 18
+TCP_REPAIR = 19
+TCP_REPAIR_QUEUE = 20
+TCP_QUEUE_SEQ = 21
+TCP_REPAIR_OPTIONS = 22
 TCP_FASTOPEN = 23
+TCP_TIMESTAMP = 24
 TCP_NOTSENT_LOWAT = 25
 TCP_SAVE_SYN = 27
+TCP_SAVED_SYN = 28
+TCP_REPAIR_WINDOW = 29
 TCP_FASTOPEN_CONNECT = 30
 TCP_ULP = 31
 TCP_FASTOPEN_NO_COOKIE = 34
 TCP_INQ = 36
 TCP_TX_DELAY = 37
+
+#: Values of TCP_REPAIR: ``OFF_QUIET`` sends no probe to the peer.
+REPAIR_ON, REPAIR_OFF, REPAIR_OFF_QUIET = 1, 0, -1
+#: Values of TCP_REPAIR_QUEUE.
+NO_QUEUE, RECEIVE_QUEUE, SEND_QUEUE = 0, 1, 2
+#: Numbers of options for TCP_REPAIR_OPTIONS, those of the header of TCP.
+OPT_MSS, OPT_SCALE, OPT_SACK, OPT_TIMESTAMP = 2, 3, 4, 8
+#: Bits of tcpi_options.
+INFO_TIMESTAMPS, INFO_SACK, INFO_SCALE = 1, 2, 4
 
 UDP_CORK = 1
 UDP_ENCAP = 100
@@ -107,6 +124,13 @@ def host(address: bytes) -> bytes:
 def with_port(address: bytes, number: int) -> bytes:
     """The same host with another port."""
     return address[:2] + struct.pack("!H", number) + address[4:]
+
+
+def pack(family: int, host: bytes, number: int, scope: int = 0) -> bytes:
+    """A sockaddr; ``scope`` is the interface of a link-local address of IPv6."""
+    if family == socket.AF_INET:
+        return struct.pack("=H", family) + struct.pack("!H", number) + host + bytes(8)
+    return struct.pack("=H", family) + struct.pack("!HI", number, 0) + host + struct.pack("=I", scope)
 
 
 def show(address: bytes) -> str:

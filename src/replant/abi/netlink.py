@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from struct import unpack_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 AF_NETLINK = 16
 NETLINK_SOCK_DIAG = 4
 
@@ -13,6 +19,7 @@ ATTRIBUTE_SIZE = 4
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 F_REQUEST = 0x001
+F_ACK = 0x004
 F_DUMP = 0x300
 F_DUMP_INTR = 0x010
 """The table changed while it was dumped: the answer may lack entries or have some twice."""
@@ -21,3 +28,20 @@ F_DUMP_INTR = 0x010
 def align(length: int) -> int:
     """Lengths are rounded up to four bytes."""
     return length + 3 & ~3
+
+
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The messages of an answer, as (type, payload)."""
+    at = 0
+    while at < len(data):
+        length, kind = unpack_from("=IH", data, at)
+        yield kind, data[at + HEADER_SIZE : at + length]
+        at += align(length)
+
+
+def attributes(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """The attributes from byte ``at`` of a payload on, as (type, value)."""
+    while at + ATTRIBUTE_SIZE <= len(data):
+        size, kind = unpack_from(ATTRIBUTE, data, at)
+        yield kind, data[at + ATTRIBUTE_SIZE : at + size]
+        at += align(size)

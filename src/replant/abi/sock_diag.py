@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SOCK_DIAG_BY_FAMILY = 20
+SOCK_DESTROY = 21
 
 INET_REQUEST = "=BBBBI48s"  # family protocol ext pad states id
 INET_ANSWER = "=BBBB2s2s16s16sIQIIIII"
@@ -18,6 +19,7 @@ INET_SKMEMINFO = 7
 INET_SHUTDOWN = 8
 INET_SKV6ONLY = 11
 INET_MARK = 15
+INET_MD5SIG = 18
 INET_CGROUP_ID = 21
 
 UNIX_REQUEST = "=BBHIIIQ"  # family protocol pad states ino show cookie

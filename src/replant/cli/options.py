@@ -87,7 +87,7 @@ def policy_options(at: str) -> list[Option]:
     """The options of `replant.policy` that decide something ``at`` a ``"dump"`` or a ``"restore"``."""
     from replant.policy import OPTIONS
 
-    return [Option(f"--{o.name}", o.help, value=o.value, choices=o.choices) for o in OPTIONS if o.at == at]
+    return [Option(f"--{o.name}", o.help, value=o.value, choices=o.choices) for o in OPTIONS if at in o.at.split()]
 
 
 class HelpWanted(Exception):
@@ -142,9 +142,9 @@ class Words:
 
     def policy(self) -> Policy:
         """The choices among the options of `replant.policy`. :raises UsageError: one is no choice."""
-        from replant.policy import OPTIONS, Policy
+        from replant.policy import OPTIONS, YES, Policy
 
-        return Policy({o.name: self.text(o.name) for o in OPTIONS if self.flag(o.name)})
+        return Policy({o.name: self.text(o.name) or YES for o in OPTIONS if self.flag(o.name)})
 
     def target(self, name: str) -> int | str:
         """A positional word that is a process id or else the path of an image."""

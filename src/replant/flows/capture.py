@@ -27,7 +27,7 @@ from replant.tracee import freeze, remote
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Literal
+    from typing import Any, Literal
 
     from replant.model.tree import Extent
     from replant.observe.bpf.terminals import Terminals
@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 class Capture:
     """One look at a frozen tree; the `DumpSide` that kinds are given."""
 
-    def __init__(self, frozen: FrozenTree, store: PageWriter, policy: Policy, asker: Asker, facts: Facts) -> None:
+    def __init__(
+        self, frozen: FrozenTree, store: PageWriter, policy: Policy, asker: Asker, facts: Facts, image: str = ""
+    ) -> None:
         self.frozen = frozen
+        self.image = image
         self._asker = asker
         self._facts = facts
         self.files = Files()
@@ -96,6 +99,10 @@ class Capture:
             self._terminals = self._facts.terminals([t.pid for t in self._alive]) if masters else None
         return self._terminals or None
 
+    def held(self, kind: str) -> Any:
+        """What the kind holds still."""
+        return self.files.holds[kind]
+
     def policy(self, option: str) -> str:
         """The user's choice for an option."""
         return self._policy.choice(option)
@@ -129,7 +136,10 @@ class Capture:
             attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
             tasks = tuple(self._task(t, links.get(t.pid, {})) for t in self.frozen.tasks)
         with phase("files"):
-            files = self.files.read(self, self.blockers)
+            try:
+                files = self.files.read(self, self.blockers)
+            finally:
+                self.frozen.holds.extend(self.files.holds.values())
         model = Model(self.frozen.root, clock, tasks, tuple(mms), tuple(tables), files, tuple(attributes))
         try:
             derive_tree(model)

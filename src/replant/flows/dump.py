@@ -98,7 +98,8 @@ def _dump(pid: int, image: str, journal: str, *, kill: bool, stop: bool, snapsho
                 contents = _contents(pid, snapshot, how)
             with contents, freeze(pid) as frozen:
                 store = PageWriter(out.pages_fd)
-                model = _look(Capture(frozen, store, policy, asker, facts))
+                capture = Capture(frozen, store, policy, asker, facts, out.path)
+                model = _look(capture)
                 contents.hold(frozen, model, store, out.written)
                 early = snapshot and how == "run"
                 if early:

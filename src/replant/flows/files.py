@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Mapped
 
     from replant.observe.procfs import Fd, FdInfo, Mapping
-    from replant.resources.protocol import DumpSide
+    from replant.resources.protocol import DumpSide, FileKind, Hold
 
     Holder = tuple[int, Fd, FdInfo]
+    Claimed = tuple["OpenFile", str, FileKind]
 
 _F_GETOWN_EX, _F_GETSIG, _F_GETOWNER_UIDS = 16, 11, 17
 _O_ASYNC, _O_PATH = 0o20000, 0o10000000
@@ -116,6 +117,7 @@ class Files:
         self._pidfds: dict[int, int] = {}
         self._inodes_mapped: dict[tuple[object, ...], int] = {}
         self._mappings: dict[int, int] = {}
+        self.holds: dict[str, Hold] = {}
 
     def mappings(self, dev: int, ino: int) -> int:
         """How many mappings of the tree are of that inode."""
@@ -236,9 +238,8 @@ class Files:
     def read(self, dump: DumpSide, blockers: list[Blocker]) -> tuple[File, ...]:
         """The frozen rows of all descriptions; what cannot be kept is added to ``blockers``."""
         rows = []
-        for f in self.found:
+        for f, name, kind in self._held(self._claimed(blockers), dump, blockers):
             try:
-                name, kind = registry.claim_file(f)
                 rows.append(File(f.number, name, f.flags, f.pos, f.owner(), kind.read(f, dump)))
             except Blocker as b:
                 blockers.append(b)
@@ -267,6 +268,37 @@ class Files:
         """The first description of that inode that is really open."""
         found = (f.number for f in self.found if (f.dev, f.ino) == (dev, ino) and not f.flags & _O_PATH)
         return next(found, None)
+
+    def _claimed(self, blockers: list[Blocker]) -> list[Claimed]:
+        claimed = []
+        for f in self.found:
+            try:
+                claimed.append((f, *registry.claim_file(f)))
+            except Blocker as b:
+                blockers.append(b)
+            finally:
+                f.close()
+        return claimed
+
+    def _held(self, claimed: list[Claimed], dump: DumpSide, blockers: list[Blocker]) -> list[Claimed]:
+        """Those that can be read, kinds with a `hold` holding what they need."""
+        by_kind: dict[str, list[OpenFile]] = {}
+        for f, name, kind in claimed:
+            if registry.hook(kind, "hold") is not None:
+                by_kind.setdefault(name, []).append(f)
+        refused = set()
+        for name, files in by_kind.items():
+            try:
+                held = registry.file_kind(name).hold(files, dump)  # type: ignore[union-attr]
+                if held is not None:
+                    self.holds[name] = held
+            except Blocker as b:
+                blockers.append(b)
+                refused.add(name)
+            finally:
+                for f in files:
+                    f.close()
+        return [row for row in claimed if row[1] not in refused]
 
     def close(self) -> None:
         """Close every descriptor that was opened to look."""

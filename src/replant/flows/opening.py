@@ -130,8 +130,15 @@ class Opening:
 
     def finish(self, on: Track) -> None:
         """Calls of the restorer when all memory and all descriptors stand: seals."""
+        self._each("finish", on)
+
+    def wake(self, on: Track) -> None:
+        """Calls of the restorer just before the tree runs: connections."""
+        self._each("wake", on)
+
+    def _each(self, name: str, on: Track) -> None:
         for file in self.model.files:
-            self._call("finish", file, on, self._side)
+            self._call(name, file, on, self._side)
 
     def here(self, number: int, on: Track) -> Slot | int:
         """The descriptor of a description in the process of ``on``, until the descriptors of the restore are closed."""

@@ -60,7 +60,8 @@ def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
             yield from _track(part)
         for tid in task.threads[1:]:
             yield from _track(program.thread(tid))
-    yield from _track(program.attributes_outside())
+    program.attributes_outside()
+    yield from _track(program.wake())
 
 
 class _Nowhere:

@@ -237,6 +237,11 @@ class Program:
         self.files.finish(self.outside)
         return self.outside
 
+    def wake(self) -> Track:
+        """What the restorer does last, past the point of no return."""
+        self.files.wake(self.outside)
+        return self.outside
+
     def _memory(self, task: Task, on: Track) -> Generator[Track, None, Track]:
         """Mappings, pages, protections, advice; full parts are yielded, the one that is not is returned."""
         mm = self.mms[task.pid]

@@ -22,6 +22,7 @@ from replant.execute.seed import Seed
 from replant.execute.stubs import Stubs, trap_signal
 from replant.execute.vdso import Vdso
 from replant.flows import touchdown, tree
+from replant.flows.holding import Holding
 from replant.flows.program import Program, alive
 from replant.flows.recording import Recording
 from replant.image.container import open_image
@@ -132,7 +133,7 @@ def _restore(
         opened = open_image(image)
     try:
         with phase("read"):
-            model = opened.model(registry.state_class)
+            model = adapted(opened.model(registry.state_class), policy)
             opened.parents()
         with phase("check"):
             _check(model, split is not None)
@@ -157,6 +158,15 @@ def _later(working_set: str, words: bool, opened: Image, model: Model) -> Lazy:
 def _verify(opened: Image, later: Lazy | None) -> None:
     with current().phase("verify"):
         opened.verify(later.blocks() if later else ())
+
+
+def adapted(model: Model, policy: Policy) -> Model:
+    """The model as the user's choices change it."""
+    files = []
+    for file in model.files:
+        adapt = registry.hook(registry.file_kind(file.kind), "adapt")
+        files.append(file if adapt is None else file._replace(state=adapt(file.state, policy.choice)))
+    return model._replace(files=tuple(files))
 
 
 def blockers(model: Model) -> list[Blocker]:
@@ -257,8 +267,10 @@ def _make(
     restorer, stubs = Restorer(arena), Stubs(arena, trap_signal(program.queued()))
     stubs.finished = partial(_finished, later)
     phase = current().phase
+    holding = Holding(program)
     try:
         with phase("descriptors"):
+            holding.begin()
             restorer.run(program.files.in_restorer())
             program.files.opened()
         with phase("seed"):
@@ -281,12 +293,16 @@ def _make(
             if later:
                 later.until_ready()
             commit()
+            holding.let_go()
+            restorer.run(program.wake())
             landing.release(alive(model), stop)
     except BaseException:
         with phase("undo"):
             stubs.abandon()
             restorer.undo()
         raise
+    finally:
+        holding.end()
     return {}
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, Protocol
 
     from replant.abi.call import Answer, Call, Slot, Track
@@ -58,8 +58,29 @@ class FileFacts(Protocol):
         ...
 
 
+class Hold(Protocol):
+    """What a kind holds still outside of the stopped tasks, until they are let go of. ``how``: run, stop or kill."""
+
+    def before(self, how: str) -> None:
+        """The tasks are about to be let go of, or to be killed."""
+        ...
+
+    def after(self, how: str) -> None:
+        """They have been. Called in any case, also if nothing was let go of because of an error."""
+        ...
+
+
 class DumpSide(Protocol):
     """What a kind may use while it reads."""
+
+    @property
+    def image(self) -> str:
+        """The image that is being made, ``""`` if the tree is only looked at."""
+        ...
+
+    def held(self, kind: str) -> Any:
+        """What `FileKind.hold` of that kind has given."""
+        ...
 
     def keep(self, data: bytes) -> Extent:
         """Put bytes into the page store."""
@@ -168,6 +189,13 @@ class FileKind(Protocol):
         """Whether it is this kind; the registry asks only the module that bears the kernel's name for the thing."""
         ...
 
+    def hold(self, files: Sequence[FileFacts], dump: DumpSide) -> Hold | None:
+        """Optional. Before the first of these files, all of its kind, is read: what must be held still until then.
+
+        :raises Blocker: it cannot be; then none of them is read.
+        """
+        ...
+
     def read(self, f: FileFacts, dump: DumpSide) -> Frozen:
         """The State. :raises Blocker: when it cannot be kept."""
         ...
@@ -185,6 +213,14 @@ class FileKind(Protocol):
 
     def complete(self, files: Sequence[File]) -> None:
         """Optional. At dump, once all files are read: has the group all its parts? :raises Blocker:"""
+        ...
+
+    def adapt(self, state: Any, choice: Callable[[str], str]) -> Frozen:
+        """Optional. At restore, before anything else: the State as the choices of the user change it."""
+        ...
+
+    def receive(self, files: Sequence[File], restore: RestoreSide) -> Hold | None:
+        """Optional. At restore, before the first of these files, all of its kind, is made: as `hold`."""
         ...
 
     def make(self, files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
@@ -219,6 +255,10 @@ class FileKind(Protocol):
 
     def finish(self, file: File, on: Track, restore: RestoreSide) -> None:
         """Optional. Calls **in the restorer** when all memory and all descriptors stand (seals)."""
+        ...
+
+    def wake(self, file: File, on: Track, restore: RestoreSide) -> None:
+        """Optional. Calls **in the restorer** past the point of no return, the last before the tree runs."""
         ...
 
     def check(self, file: File) -> None:

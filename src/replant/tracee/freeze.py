@@ -24,6 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Protocol
+else:
+    Protocol = object
 
 _STOPPED = site("freeze", "process %p is stopped, %d threads of it", level=DEBUG)
 _CHANGED = site("freeze", "the tree of %p has changed while it was being stopped: once more", level=WARNING)
@@ -31,10 +34,23 @@ _RELEASED = site("release", "the tree of %p is let go of: %s")
 _ATTEMPTS = 20
 
 
+class Hold(Protocol):
+    """Something that is held still, and told just before and after the tasks are let go of, and how."""
+
+    def before(self, how: str) -> None:
+        """They are about to be."""
+        ...
+
+    def after(self, how: str) -> None:
+        """They have been, or an error has come in between."""
+        ...
+
+
 class FrozenTree:
     """A tree that is stopped from the beginning of a ``with`` to its end, or to `release`.
 
     ``tasks``: processes, parents before children. ``first_stop`` and ``last_release``: CLOCK_MONOTONIC in ns.
+    ``holds``: what is held still besides them, and let go of with them.
     """
 
     def __init__(self, root: int) -> None:
@@ -42,6 +58,7 @@ class FrozenTree:
         self.tasks: list[FrozenTask] = []
         self.first_stop = 0
         self.last_release = 0
+        self.holds: list[Hold] = []
         self._held: list[FrozenThread] = []
         self._blockers: list[Blocker] = []
 
@@ -76,6 +93,15 @@ class FrozenTree:
         ``run``: as they were found. ``stop``: each thread with a SIGSTOP, before any of its instructions. ``kill``:
         all are killed before any of them runs again, and gone when this returns.
         """
+        try:
+            for hold in self.holds:
+                hold.before(how)
+            self._let_go(how)
+        finally:
+            while self.holds:
+                self.holds.pop().after(how)
+
+    def _let_go(self, how: str) -> None:
         try:
             release.close_insides(self.tasks)
         finally:

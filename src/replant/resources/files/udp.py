@@ -25,7 +25,7 @@ _V6ONLY = (inet.IPPROTO_IPV6, inet.IPV6_V6ONLY)
 _OPTIONS = (
     inet.UDP_CORK, inet.UDP_ENCAP, inet.UDP_NO_CHECK6_TX, inet.UDP_NO_CHECK6_RX, inet.UDP_SEGMENT, inet.UDP_GRO,
 )  # fmt: skip
-_KNOWN: sockopt.Known = (*common.KNOWN, *[(inet.IPPROTO_UDP, option, 4) for option in _OPTIONS])
+_KNOWN: sockopt.Known = (*common.KNOWN, *common.MULTICAST, *[(inet.IPPROTO_UDP, option, 4) for option in _OPTIONS])
 
 
 class State(Frozen):

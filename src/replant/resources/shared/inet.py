@@ -7,13 +7,14 @@ import os
 from replant.abi import inet, libc, socket, x86_64
 from replant.model.frozen import Frozen
 from replant.resources.shared import compare, sockopt
-from replant.resources.shared.refusal import refuse
+from replant.resources.shared.refusal import hinder, refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from replant.abi.call import Slot, Track
+    from replant.model.tree import File
     from replant.resources.protocol import FileFacts
 
 _SIOCGSKNS = 0x894C
@@ -23,20 +24,26 @@ _YES = (1).to_bytes(4, "little")
 _IP = (
     inet.IP_TOS, inet.IP_TTL, inet.IP_RECVOPTS, inet.IP_PKTINFO, inet.IP_MTU_DISCOVER, inet.IP_RECVERR,
     inet.IP_RECVTTL, inet.IP_RECVTOS, inet.IP_FREEBIND, inet.IP_TRANSPARENT, inet.IP_RECVORIGDSTADDR, inet.IP_MINTTL,
-    inet.IP_BIND_ADDRESS_NO_PORT, inet.IP_RECVFRAGSIZE, inet.IP_RECVERR_RFC4884, inet.IP_MULTICAST_TTL,
-    inet.IP_MULTICAST_IF, inet.IP_MULTICAST_LOOP, inet.IP_MULTICAST_ALL, inet.IP_UNICAST_IF, inet.IP_LOCAL_PORT_RANGE,
+    inet.IP_BIND_ADDRESS_NO_PORT, inet.IP_RECVFRAGSIZE, inet.IP_RECVERR_RFC4884, inet.IP_UNICAST_IF,
+    inet.IP_LOCAL_PORT_RANGE,
 )  # fmt: skip
 _IPV6 = (
-    inet.IPV6_V6ONLY, inet.IPV6_UNICAST_HOPS, inet.IPV6_MULTICAST_IF, inet.IPV6_MULTICAST_HOPS,
-    inet.IPV6_MULTICAST_LOOP, inet.IPV6_MTU_DISCOVER, inet.IPV6_RECVERR, inet.IPV6_MULTICAST_ALL,
-    inet.IPV6_RECVERR_RFC4884, inet.IPV6_FLOWINFO_SEND, inet.IPV6_RECVPKTINFO, inet.IPV6_RECVHOPLIMIT,
-    inet.IPV6_RECVTCLASS, inet.IPV6_TCLASS, inet.IPV6_AUTOFLOWLABEL, inet.IPV6_ADDR_PREFERENCES,
-    inet.IPV6_MINHOPCOUNT, inet.IPV6_TRANSPARENT, inet.IPV6_UNICAST_IF, inet.IPV6_FREEBIND,
+    inet.IPV6_V6ONLY, inet.IPV6_UNICAST_HOPS, inet.IPV6_MTU_DISCOVER, inet.IPV6_RECVERR, inet.IPV6_RECVERR_RFC4884,
+    inet.IPV6_FLOWINFO_SEND, inet.IPV6_RECVPKTINFO, inet.IPV6_RECVHOPLIMIT, inet.IPV6_RECVTCLASS, inet.IPV6_TCLASS,
+    inet.IPV6_AUTOFLOWLABEL, inet.IPV6_ADDR_PREFERENCES, inet.IPV6_MINHOPCOUNT, inet.IPV6_TRANSPARENT,
+    inet.IPV6_UNICAST_IF, inet.IPV6_FREEBIND,
 )  # fmt: skip
+_MULTICAST4 = (inet.IP_MULTICAST_TTL, inet.IP_MULTICAST_IF, inet.IP_MULTICAST_LOOP, inet.IP_MULTICAST_ALL)
+_MULTICAST6 = (inet.IPV6_MULTICAST_IF, inet.IPV6_MULTICAST_HOPS, inet.IPV6_MULTICAST_LOOP, inet.IPV6_MULTICAST_ALL)
 KNOWN: sockopt.Known = (
     *sockopt.GENERAL,
     *[(inet.IPPROTO_IP, option, 4) for option in _IP],
     *[(inet.IPPROTO_IPV6, option, 4) for option in _IPV6],
+)
+#: What a TCP socket has too, but not by the program's choice: those of an accepted one tell of the first packet.
+MULTICAST: sockopt.Known = (
+    *[(inet.IPPROTO_IP, option, 4) for option in _MULTICAST4],
+    *[(inet.IPPROTO_IPV6, option, 4) for option in _MULTICAST6],
 )
 
 
@@ -87,21 +94,40 @@ def _is_foreign(family: int, address: bytes) -> bool:
         libc.syscall(x86_64.close, other)
 
 
+def check(file: File, kept: Socket) -> None:
+    """:raises Blocker: the address is none of this host."""
+    if kept.address and not kept.foreign and _is_foreign(kept.family, kept.address):
+        shown = inet.show(kept.address)
+        hint = "give it to an interface, or map it to one that is there: --map-address OLD=NEW"
+        raise hinder(file, shown, "the address is none of this host", hint, "address")
+
+
 def make(on: Track, kind: int, protocol: int, kept: Socket, address: bytes = b"") -> Slot:
     """Create, set buffers and options, bind: to ``address`` if that is not the one to be kept."""
+    fd = create(on, kind, protocol, kept)
+    bind(on, fd, kept, address)
+    return fd
+
+
+def create(on: Track, kind: int, protocol: int, kept: Socket, always: bool = False) -> Slot:
+    """A socket with options, and buffers: ``always``, even if the kernel chose their sizes."""
     fd = on.call(x86_64.socket, kept.family, kind, protocol, why="socket")
-    sockopt.put_buffers(on, fd, kept.buffers)
+    sockopt.put_buffers(on, fd, kept.buffers, always)
     sockopt.put(on, fd, kept.options)
+    return fd
+
+
+def bind(on: Track, fd: Slot | int, kept: Socket, address: bytes = b"") -> None:
+    """To ``address`` if that is not the one to be kept; an address that this host has not, too."""
     address = address or kept.address
     if not address:
-        return fd
+        return
     if kept.foreign:
         sockopt.put(on, fd, [sockopt.Option(*_FREE, _YES)], "it may be bound to an address that this host has not")
     on.call(x86_64.bind, fd, address, len(address), why=f"bind to {inet.show(address)}")
     if kept.foreign:
         own = {(o.level, o.option): o.value for o in kept.options}
         sockopt.put(on, fd, [sockopt.Option(*_FREE, own.get(_FREE, bytes(4)))], "as it was")
-    return fd
 
 
 def same(before: Socket, after: Socket) -> Iterable[str]:

@@ -103,9 +103,9 @@ def put_buffers(on: Track, fd: Slot | int, kept: Buffers, always: bool = False) 
         _set(on, fd, socket.SO_BUF_LOCK, kept.chosen, "who chose the sizes")
 
 
-def roomy(on: Track, fd: Slot | int, size: int) -> None:
-    """Room in the send buffer for ``size`` bytes, however they are cut into messages."""
-    _set(on, fd, socket.SO_SNDBUFFORCE, size, "room for queued data")
+def roomy(on: Track, fd: Slot | int, size: int, which: int = socket.SO_SNDBUFFORCE) -> None:
+    """Room in the send buffer for ``size`` bytes, however they are cut into messages; or SO_RCVBUFFORCE."""
+    _set(on, fd, which, size, "room for queued data")
 
 
 def _set(on: Track, fd: Slot | int, option: int, value: int, why: str) -> None:
