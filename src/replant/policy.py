@@ -115,7 +115,7 @@ class Policy:
             if name not in known:
                 raise UsageError(f"no option is named {name!r}", code="usage", hint=f"there are {', '.join(known)}")
             if known[name].refuses(value):
-                raise UsageError(f"{name} takes {known[name].value}, not {value!r}", code="usage")
+                raise UsageError(f"{name} takes {known[name].value or YES}, not {value!r}", code="usage")
 
     def choice(self, option: str) -> str:
         """The user's choice for ``option``, ``""`` where there is none."""

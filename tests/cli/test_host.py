@@ -13,7 +13,7 @@ import pytest
 from live.command import command, replant
 from replant.errors import UsageError
 from replant.host import Feature, probe
-from replant.policy import OPTIONS, Policy
+from replant.policy import OPTIONS, YES, Policy
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -84,10 +84,10 @@ def test_what_is_missing_but_optional_is_no_failure() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda o: o.name)
 def test_a_choice_that_is_none_is_refused(option: Any) -> None:
-    if option.choices or option.unit == "BYTES":
+    if option.choices or option.unit in ("", "BYTES"):
         with pytest.raises(UsageError, match=f"{option.name} takes "):
             Policy({option.name: "whatever"})
-    good = option.choices[0] if option.choices else "4096"
+    good = option.choices[0] if option.choices else "4096" if option.unit else YES
     assert Policy({option.name: good}).choice(option.name) == good
     assert Policy().choice(option.name) == ""
 
