@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from replant.model.frozen import Frozen
     from replant.model.tree import Extent, File, Vma
     from replant.observe.bpf.terminals import Terminals
+    from replant.resources.task_facts import TaskFacts as TaskFacts
 else:
     Protocol = object
 
@@ -267,69 +268,6 @@ class FileKind(Protocol):
 
     def same(self, before: Any, after: Any, elapsed: int) -> Iterable[str]:
         """Optional. Differences in words between two States; default: every field that is not equal."""
-        ...
-
-
-class TaskFacts(Protocol):
-    """A thread as the dump sees it under freeze."""
-
-    pid: int
-    tid: int
-    leader: bool
-    alive: bool
-
-    @property
-    def stat(self) -> Any:
-        """observe.procfs.Stat of this thread."""
-        ...
-
-    @property
-    def status(self) -> Any:
-        """observe.procfs.Status of this thread."""
-        ...
-
-    @property
-    def registers(self) -> bytes:
-        """user_regs_struct as found at the stop."""
-        ...
-
-    @property
-    def xstate(self) -> bytes:
-        """NT_X86_XSTATE."""
-        ...
-
-    @property
-    def sigmask(self) -> int:
-        """Blocked signals."""
-        ...
-
-    @property
-    def pending_thread(self) -> Sequence[bytes]:
-        """siginfo_t of 128 bytes each, in order."""
-        ...
-
-    @property
-    def pending_process(self) -> Sequence[bytes]:
-        """siginfo_t of 128 bytes each, in order."""
-        ...
-
-    @property
-    def rseq(self) -> tuple[int, int, int]:
-        """Address, length, signature; zeros if none is registered."""
-        ...
-
-    @property
-    def seccomp_filters(self) -> Sequence[tuple[int, bytes]]:
-        """Flags and instructions of its seccomp filters, the oldest first. :raises OSError: they cannot be read."""
-        ...
-
-    @property
-    def robust_list(self) -> tuple[int, int]:
-        """Address and length."""
-        ...
-
-    def file(self, link: str) -> int:
-        """The number of the file description that stands for ``cwd``, ``root`` or ``exe``."""
         ...
 
 
