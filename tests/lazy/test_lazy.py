@@ -122,3 +122,21 @@ def test_while_it_loads_it_cannot_be_dumped(tmp_path: Path) -> None:
         assert "still loading" in done.stderr
         program.ask()
         until_loaded(program.root)
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_a_compressed_image(codec: str, tmp_path: Path) -> None:
+    folder, image = tmp_path / "tree", tmp_path / "image"
+    folder.mkdir()
+    with Program.start([str(compiled(HERE / "heap.c", folder))], folder) as program:
+        program.until_ready()
+        replant_json("dump", program.root, "-o", image, "--kill", "--compress", codec)
+        program.reap()
+        assert not (image / "pages.bin").exists()
+        for _ in range(2):
+            report = replant_json("restore", image, "--lazy", "--detach")
+            assert report["bytes_later"] == 32 * MIB
+            program.ask()
+            until_loaded(program.root)
+            program.ask()
+            program.kill()

@@ -42,6 +42,7 @@ MODES = {
     "new-pids": Mode(restore=("--detach", "--new-pids")),
     "unprivileged": Mode(user=65534),
     "snapshot": Mode(dump=("--snapshot",)),
+    "compressed": Mode(dump=("--kill", "--compress", "zstd")),
     "lazy": Mode(restore=("--detach", "--lazy")),
 }
 _STOPPED = ("task: state was 'R', is 'T'", "task: stop_signal was 0, is 19")

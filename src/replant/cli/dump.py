@@ -20,6 +20,7 @@ COMMAND = Command(
         Option("-k --kill", "end the tree once the image is complete"),
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
         Option("--snapshot", "stop the tree only while it is copied in memory, and save the copy while it runs"),
+        Option("--compress", "the page store, once the tree runs on", value="HOW", choices=("none", "lz4", "zstd")),
         Option("--journal", "keep the journal there too, whatever becomes of the image", value="FILE"),
         *policy_options("dump"),
     ],
@@ -43,8 +44,10 @@ def main(argv: Sequence[str]) -> int:
     from replant.flows.dump import dump
 
     kill, stop, journal = words.flag("kill"), words.flag("stop"), words.text("journal")
-    snapshot = words.flag("snapshot")
-    report = dump(pid, image, kill=kill, stop=stop, snapshot=snapshot, journal=journal, policy=words.policy())
+    snapshot, compress = words.flag("snapshot"), words.text("compress", "none")
+    report = dump(
+        pid, image, kill=kill, stop=stop, snapshot=snapshot, compress=compress, journal=journal, policy=words.policy()
+    )
     if words.flag("json"):
         from replant.cli.output import document
 

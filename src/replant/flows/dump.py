@@ -68,11 +68,13 @@ def dump(
     kill: bool = False,
     stop: bool = False,
     snapshot: bool = False,
+    compress: str = "none",
     journal: str = "",
     policy: Policy = DEFAULT,
 ) -> DumpReport:
     """Save the tree whose root is ``pid`` as ``image``; it runs on, or is killed, or is left stopped.
 
+    ``compress``: ``lz4`` or ``zstd`` for the page store, once the tree runs on; each needs its library.
     ``snapshot``: it is stopped only until its processes are copied in memory, and runs on while these are saved.
     The image has the journal in it; ``journal`` names a file that shall have it too, whatever becomes of the image.
 
@@ -81,17 +83,21 @@ def dump(
     """
     if number := elsewhere.number(pid):
         where = (os.path.abspath(image), os.path.abspath(journal) if journal else "")
-        there = partial(_dump, number, where[0], where[1], kill=kill, stop=stop, snapshot=snapshot, policy=policy)
+        there = partial(
+            _dump, number, where[0], where[1], kill=kill, stop=stop, snapshot=snapshot, compress=compress, policy=policy
+        )
         return elsewhere.report(pid, there, kill)
-    return _dump(pid, image, journal, kill=kill, stop=stop, snapshot=snapshot, policy=policy)
+    return _dump(pid, image, journal, kill=kill, stop=stop, snapshot=snapshot, compress=compress, policy=policy)
 
 
-def _dump(pid: int, image: str, journal: str, *, kill: bool, stop: bool, snapshot: bool, policy: Policy) -> DumpReport:
+def _dump(
+    pid: int, image: str, journal: str, *, kill: bool, stop: bool, snapshot: bool, compress: str, policy: Policy
+) -> DumpReport:
     began = time.perf_counter_ns()
     how = "kill" if kill else "stop" if stop else "run"
     gc.disable()
     try:
-        with ImageWriter.create(image) as out, Recording("dump", out.journal_path, journal) as trace:
+        with ImageWriter.create(image, compress) as out, Recording("dump", out.journal_path, journal) as trace:
             with trace.journal.phase("prepare"):
                 asker, facts = Asker(), Facts(pid)
                 registry.preload(_links(pid))  # modules are loaded before the tree is stopped

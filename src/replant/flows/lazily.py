@@ -17,7 +17,7 @@ from struct import iter_unpack, pack
 from replant.abi import userfaultfd as uffd
 from replant.abi import x86_64
 from replant.abi.call import Track
-from replant.abi.libc import syscall
+from replant.abi.libc import address, syscall
 from replant.errors import Blocker, ReplantError
 from replant.flows import touched
 from replant.image import sums
@@ -44,6 +44,7 @@ _NOT = frozenset(["lo", "lf", "gd", "wf", "dp", "dc"])
 _FEATURES = uffd.EVENT_FORK | uffd.EVENT_REMAP | uffd.EVENT_REMOVE | uffd.EVENT_UNMAP | uffd.CAN_POISON
 _F_DUPFD, _PR_SET_NAME = 0, 15
 _ALL_DESCRIPTORS = 0xFFFFFFFF
+_THREADS = 4
 
 
 class Lazy:
@@ -121,11 +122,14 @@ class Lazy:
             uffd.api(fd, _FEATURES)
             self._fds[pid] = fd
 
-    def begin(self, arena: Arena) -> None:
-        """All mappings stand: missing pages are told from now on, and the server starts."""
+    def _register(self) -> None:
         for pid, spans in self._spans.items():
             for start, end in spans:
                 uffd.register(self._fds[pid], start, end - start)
+
+    def begin(self, arena: Arena) -> None:
+        """All mappings stand: missing pages are told from now on, and the server starts."""
+        self._register()
         if not self._fds:
             return
         sums.digest(b"")  # what that imports, the server has then
@@ -133,7 +137,7 @@ class Lazy:
         if os.fork() == 0:
             try:
                 arena.close()
-                _apart([ready, *self._image.stores(), *self._fds.values()], self._words)
+                _apart([ready, *self._image.descriptors(), *self._fds.values()], self._words)
                 self._serve(ready)
             finally:
                 os._exit(0)
@@ -160,6 +164,46 @@ class Lazy:
         from replant.flows.lazy_words import tell
 
         tell(error, pid, self._image.path, self._words)
+
+
+class Unfolding(Lazy):
+    """The same for a restore that is not lazy, of an image whose page store is in frames.
+
+    What is much is unfolded straight into the processes, by several threads, before they run; the rest, and what files
+    hold, by way of a file in memory.
+    """
+
+    def __init__(self, image: Image, model: Model) -> None:
+        super().__init__(image, model, "", words=False)
+
+    @property
+    def bytes(self) -> int:
+        """Nothing comes later."""
+        return 0
+
+    def begin(self, arena: Arena) -> None:
+        """Fill everything that was left out."""
+        self._register()
+        fds, areas = list(self._fds.values()), [self._areas[pid] for pid in self._fds]
+        work = iter(_by_block(areas))
+        sums.in_threads([lambda: self._unfold(work, fds)] * min(_THREADS, len(os.sched_getaffinity(0))))
+        for fd in fds:
+            os.close(fd)
+
+    def until_ready(self) -> None:
+        """It is."""
+
+    def _unfold(self, work: Iterator[tuple[int, list[tuple[int, int, int, int]]]], fds: list[int]) -> None:
+        memory = memoryview(bytearray(BLOCK))
+        here = address(memory)
+        for number, parts in work:
+            self._image.fetch(number, memory)
+            for space, to, inside, length in parts:
+                while length:
+                    done, error = uffd.copy(fds[space], to, here + inside, length)
+                    if error:
+                        raise OSError(error, f"pages at {to:x} cannot be filled: {os.strerror(error)}")
+                    to, inside, length = to + done, inside + done, length - done
 
 
 def blocker() -> Blocker | None:
@@ -221,6 +265,16 @@ def _plan(spaces: list[list[Area]], first: list[int]) -> list[Piece]:
                 windows = _cut(number, area, touched.WINDOW)
                 wanted += [(ranks[w * touched.WINDOW], p) for w, p in windows if w * touched.WINDOW in ranks]
     return [piece for _, piece in (*sorted(wanted), *sorted(pieces))]
+
+
+def _by_block(spaces: list[list[Area]]) -> list[tuple[int, list[tuple[int, int, int, int]]]]:
+    """The blocks of the store, and what of each belongs where: space, address, offset in the block, length."""
+    found: dict[int, list[tuple[int, int, int, int]]] = {}
+    for number, areas in enumerate(spaces):
+        for start, end, at in areas:
+            for block, (_, low, high) in _cut(number, (start, end, at), BLOCK):
+                found.setdefault(block, []).append((number, low, (at + low - start) % BLOCK, high - low))
+    return sorted(found.items())
 
 
 def _cut(number: int, area: Area, size: int) -> Iterator[tuple[int, Piece]]:

@@ -138,7 +138,7 @@ def _restore(
         with phase("check"):
             _check(model, split is not None)
         with phase("restore"):
-            later = split(opened, model) if split else None
+            later = split(opened, model) if split else _unfolding(opened, model) if opened.framed else None
             work, numbers = partial(_make, opened, model, stop, policy, later), tree.numbers(model)
             if os.getpid() == 1:
                 _begin_above(max(numbers))
@@ -153,6 +153,12 @@ def _later(working_set: str, words: bool, opened: Image, model: Model) -> Lazy:
 
     path = working_set or f"{os.path.realpath(opened.path)}.working-set"
     return Lazy(opened, model, path if path != "null" else "", words)
+
+
+def _unfolding(opened: Image, model: Model) -> Lazy | None:
+    from replant.flows import lazily
+
+    return None if lazily.blocker() else lazily.Unfolding(opened, model)
 
 
 def _verify(opened: Image, later: Lazy | None) -> None:
@@ -263,7 +269,8 @@ def _make(
     vdso = Vdso()
     address = find_place([m.vmas for m in model.mms], SIZE + GAP + vdso.size)
     arena = Arena(address, SIZE)
-    program = Program(model, PageReader(*image.stores()), policy, arena.place, address + SIZE + GAP)
+    pages = PageReader(*image.stores(later.blocks() if later else ()))
+    program = Program(model, pages, policy, arena.place, address + SIZE + GAP)
     restorer, stubs = Restorer(arena), Stubs(arena, trap_signal(program.queued()))
     stubs.finished = partial(_finished, later)
     phase = current().phase

@@ -27,7 +27,7 @@ import os
 
 from replant._version import __version__
 from replant.errors import Bug, ImageError
-from replant.image import codec, columns, manifest, place, sums, upgrade
+from replant.image import codec, columns, manifest, packing, place, sums, upgrade
 from replant.image.manifest import KindVersion, Manifest, Parent, Part
 from replant.image.reader import Image, open_image
 
@@ -40,14 +40,16 @@ if TYPE_CHECKING:
     from replant.model.tree import Model
 
 __all__ = ["Image", "ImageWriter", "open_image"]
+_FRAMED = ("frames.json", "frames.bin")
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class ImageWriter:
     """An image that is being written. Unless committed it leaves nothing behind."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, compress: str = packing.NONE) -> None:
         self.path = path
+        self._compress = compress
         self.pages_fd = -1
         self.bytes_written = 0
         self.identity = ""
@@ -58,14 +60,16 @@ class ImageWriter:
         self._early: sums.Early
 
     @classmethod
-    def create(cls, path: str) -> ImageWriter:
+    def create(cls, path: str, compress: str = packing.NONE) -> ImageWriter:
         """Make and open everything that writing needs; ``path`` may be an image already, which stays until the commit.
 
-        :raises ReplantError: ``path`` is something else, or the storage does not allow it.
+        ``compress``: ``none``, ``lz4`` or ``zstd``, for the page store.
+        :raises ReplantError: ``path`` is something else, the storage does not allow it, or a library is missing.
         """
         path = os.path.realpath(path)
         place.refuse_foreign(path)
-        made = cls(path)
+        packing.packer(compress)
+        made = cls(path, compress)
         try:
             made._open()
         except OSError as e:
@@ -78,7 +82,7 @@ class ImageWriter:
 
     def _open(self) -> None:
         self._partial, self._lock = place.claim_partial(self.path)
-        for name in ("pages.bin", "model.json", "blobs.bin"):
+        for name in ("pages.bin", "model.json", "blobs.bin", *(_FRAMED if self._compress != packing.NONE else ())):
             self._fds[name] = os.open(f"{self._partial}/{name}", _NEW, 0o600)
         self.pages_fd = self._fds["pages.bin"]
         self._early = sums.Early(self.pages_fd)
@@ -90,7 +94,8 @@ class ImageWriter:
 
     def written(self, size: int) -> None:
         """Say that the first ``size`` bytes of the page store are final: their checksums can be made meanwhile."""
-        self._early.written(size)
+        if self._compress == packing.NONE:
+            self._early.written(size)
 
     def write(
         self,
@@ -106,7 +111,7 @@ class ImageWriter:
         """
         self._encoded = data, blobs = codec.encode(model)
         try:
-            parts = (self._whole("model.json", data), self._whole("blobs.bin", blobs), self._pages())
+            parts = (self._whole("model.json", data), self._whole("blobs.bin", blobs), *self._pages())
             kinds = tuple(_kind(family, kind, resolve) for family, kind in codec.kinds_of(model))
             done = _manifest(xfeatures, tuple((notes or {}).items()), kinds, parts, parents)
             self._fds[manifest.NAME] = os.open(f"{self._partial}/{manifest.NAME}", _NEW, 0o600)
@@ -182,11 +187,24 @@ class ImageWriter:
             done += os.pwrite(self._fds[name], memoryview(data)[done:], done)
         return done
 
-    def _pages(self) -> Part:
+    def _pages(self) -> tuple[Part, ...]:
         size = os.fstat(self.pages_fd).st_size
+        if self._compress != packing.NONE:
+            return self._frames(size)
         found = self._early.of_file(size)
         sums.punch_zeros(self.pages_fd, found)
-        return Part("pages.bin", size, found)
+        return (Part("pages.bin", size, found),)
+
+    def _frames(self, size: int) -> tuple[Part, ...]:
+        """The page store compressed, after which the plain one is gone."""
+        from replant.image import frames
+
+        index = frames.pack(self.pages_fd, size, self._fds[frames.DATA], self._compress)
+        os.close(self._fds.pop("pages.bin"))
+        self.pages_fd = -1
+        os.unlink(f"{self._partial}/pages.bin")
+        stored = os.fstat(self._fds[frames.DATA]).st_size
+        return self._whole(frames.INDEX, frames.render(index)), Part(frames.DATA, stored, ())
 
 
 def _kind(family: str, kind: str, resolve: Resolve) -> KindVersion:

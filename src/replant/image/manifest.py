@@ -64,6 +64,10 @@ class Manifest(Frozen):
     parts: tuple[Part, ...]
     parents: tuple[Parent, ...]
 
+    def has(self, name: str) -> bool:
+        """Whether there is an entry of a file."""
+        return any(part.name == name for part in self.parts)
+
     def part(self, name: str) -> Part:
         """The entry of a file. :raises ImageError: there is none."""
         for part in self.parts:

@@ -16,7 +16,7 @@ from replant.errors import ReplantError
 from replant.image import manifest
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-FILES = (manifest.NAME, "model.json", "blobs.bin", "pages.bin", "journal")
+FILES = (manifest.NAME, "model.json", "blobs.bin", "pages.bin", "frames.json", "frames.bin", "journal")
 
 
 def cannot(e: OSError, doing: str, path: str) -> ReplantError:

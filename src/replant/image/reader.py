@@ -6,6 +6,7 @@ import os
 
 from replant.errors import ImageError
 from replant.image import codec, manifest, sums
+from replant.image.stored import open_store, unreadable, wrong_size
 from replant.model.places import place, split
 
 TYPE_CHECKING = False
@@ -14,26 +15,33 @@ if TYPE_CHECKING:
 
     from replant.image.codec import Resolve
     from replant.image.manifest import Manifest, Parent
+    from replant.image.stored import Store
     from replant.model.tree import Model
 
 #: what may be read into memory at once, in bytes: some hundred times what a tree of a thousand processes needs
-_LIMITS = {manifest.NAME: 64 << 20, "model.json": 1 << 30, "blobs.bin": 1 << 30}
+_LIMITS = {manifest.NAME: 64 << 20, "model.json": 1 << 30, "blobs.bin": 1 << 30, "frames.json": 64 << 20}
+_FRAMED = ("frames.json", "frames.bin")
 
 
 class Image:
     """An image that was opened for reading. Nothing in it is trusted before it was checked."""
 
-    def __init__(self, path: str, found: Manifest, identity: str, pages_fd: int) -> None:
+    def __init__(self, path: str, found: Manifest, identity: str, store: Store) -> None:
         self.path = path
         self.manifest = found
         self.identity = identity
+        self.store = store
         self._parents: list[Image] = []
-        self.pages_fd = pages_fd
-        self.pages_size = found.part("pages.bin").size
+        self.pages_size = store.size
+
+    @property
+    def pages_fd(self) -> int:
+        """The page store as a file. One in frames is unfolded in memory for it. :raises ImageError: it is damaged."""
+        return self.store.descriptor()
 
     def model(self, resolve: Resolve) -> Model:
         """The saved tree; ``resolve(family, kind)`` answers with State classes. :raises ImageError: it is damaged."""
-        data, blobs = self._read("model.json"), self._read("blobs.bin")
+        data, blobs = _read(self.path, self.manifest, "model.json"), _read(self.path, self.manifest, "blobs.bin")
         versions = {k.name: k.version for k in self.manifest.kinds}
         return codec.decode(data, blobs, resolve, versions, [self.pages_size, *(p.size for p in self.manifest.parents)])
 
@@ -46,9 +54,21 @@ class Image:
             self._parents.append(_open_parent(self.path, parent))
         return self._parents
 
-    def stores(self) -> list[int]:
-        """The descriptors of all page stores, by their numbers in `replant.model.places`. Raises as `parents`."""
-        return [self.pages_fd, *(parent.pages_fd for parent in self.parents())]
+    def stores(self, but: Container[int] = ()) -> list[int]:
+        """The descriptors of all page stores, by their numbers in `replant.model.places`. Raises as `parents`.
+
+        Blocks in ``but``, numbered as for `fetch`, are not wanted there.
+        """
+        found = []
+        for number, image in enumerate((self, *self.parents())):
+            first = place(number, 0) // sums.BLOCK
+            found.append(image.store.descriptor({n for n in range(image.store.count) if first + n in but}))
+        return found
+
+    @property
+    def framed(self) -> bool:
+        """Whether some page store has to be unfolded to be read."""
+        return any(not image.manifest.has("pages.bin") for image in (self, *self.parents()))
 
     def fetch(self, number: int, memory: memoryview) -> None:
         """Bring block ``number`` of all stores, by the places in `replant.model.places`, into memory, checked.
@@ -57,16 +77,11 @@ class Image:
         """
         store, at = split(number * sums.BLOCK)
         image = self.parents()[store - 1] if store else self
-        image.fetch_own(at // sums.BLOCK, memory)
+        image.store.fetch(at // sums.BLOCK, memory)
 
-    def fetch_own(self, number: int, memory: memoryview) -> None:
-        """As `fetch`, of its own page store."""
-        part = self.manifest.part("pages.bin")
-        try:
-            found = sums.of_block(self.pages_fd, memory, number, part.size)
-        except OSError as e:
-            raise _unreadable("pages.bin", e) from e
-        sums.compare(part.name, [found], [part.sums[number]], number)
+    def descriptors(self) -> list[int]:
+        """All that `fetch` reads from."""
+        return [fd for image in (self, *self.parents()) for fd in image.store.descriptors()]
 
     def verify(self, but: Container[int] = ()) -> None:
         """Compare all page stores with their checksums, ``but`` some blocks, which are numbered as for `fetch`.
@@ -76,9 +91,9 @@ class Image:
         memory = memoryview(bytearray(sums.BLOCK))
         for store, image in enumerate((self, *self.parents())):
             first = place(store, 0) // sums.BLOCK
-            for number in range(len(image.manifest.part("pages.bin").sums)):
+            for number in range(image.store.count):
                 if first + number not in but:
-                    image.fetch_own(number, memory)
+                    image.store.fetch(number, memory)
 
     def verify_async(self) -> sums.Background:
         """Begin to verify in a thread; ``.wait()`` on the answer ends it and raises what `verify` would."""
@@ -89,23 +104,13 @@ class Image:
         for parent in self._parents:
             parent.close()
         self._parents = []
-        if self.pages_fd >= 0:
-            os.close(self.pages_fd)
-            self.pages_fd = -1
+        self.store.close()
 
     def __enter__(self) -> Image:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _read(self, name: str) -> bytes:
-        part = self.manifest.part(name)
-        data = _contents(self.path, name)
-        if len(data) != part.size:
-            raise _size(name, part.size, len(data))
-        sums.compare(name, sums.of_bytes(data), part.sums)
-        return data
 
 
 def open_image(path: str) -> Image:
@@ -116,16 +121,8 @@ def open_image(path: str) -> Image:
     text = _contents(path, manifest.NAME)
     found = manifest.parse(text)
     _check_parts(found)
-    part = found.part("pages.bin")
-    try:
-        fd = os.open(f"{path}/pages.bin", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as e:
-        raise _unreadable("pages.bin", e) from e
-    size = os.fstat(fd).st_size
-    if size != part.size:
-        os.close(fd)
-        raise _size("pages.bin", part.size, size)
-    return Image(path, found, manifest.identity(text), fd)
+    index = _read(path, found, "frames.json") if found.has("frames.json") else None
+    return Image(path, found, manifest.identity(text), open_store(path, found, index))
 
 
 def _open_parent(path: str, parent: Parent) -> Image:
@@ -153,17 +150,27 @@ def _open_parent(path: str, parent: Parent) -> Image:
 
 def _check_parts(found: Manifest) -> None:
     names = [p.name for p in found.parts]
-    if names != ["model.json", "blobs.bin", "pages.bin"]:
+    if names not in (["model.json", "blobs.bin", "pages.bin"], ["model.json", "blobs.bin", *_FRAMED]):
         raise codec.corrupt(f"lists the files {names!a:.200}", manifest.NAME)
     for part in found.parts:
         if (
             part.size < 0
             or part.size > _LIMITS.get(part.name, 1 << 62)
-            or len(part.sums) != -(-part.size // sums.BLOCK)
+            or len(part.sums) != (0 if part.name == "frames.bin" else -(-part.size // sums.BLOCK))
         ):
             raise codec.corrupt(
                 f"{part.name}: its size {part.size} and {len(part.sums)} checksums do not fit", manifest.NAME
             )
+
+
+def _read(path: str, found: Manifest, name: str) -> bytes:
+    """A whole file of the image, checked."""
+    part = found.part(name)
+    data = _contents(path, name)
+    if len(data) != part.size:
+        raise wrong_size(name, part.size, len(data))
+    sums.compare(name, sums.of_bytes(data), part.sums)
+    return data
 
 
 def _contents(path: str, name: str) -> bytes:
@@ -178,7 +185,7 @@ def _contents(path: str, name: str) -> bytes:
     except FileNotFoundError:
         raise _missing(path, name) from None
     except OSError as e:
-        raise _unreadable(name, e) from e
+        raise unreadable(name, e) from e
 
 
 def _missing(path: str, name: str) -> ImageError:
@@ -186,16 +193,3 @@ def _missing(path: str, name: str) -> ImageError:
         f"{path} is no image: it has no {name}", code="image-missing", resource=path,
         hint="an image is the directory that replant dump -o has made",
     )  # fmt: skip
-
-
-def _size(name: str, expected: int, found: int) -> ImageError:
-    return ImageError(
-        f"{name} has {found} bytes instead of {expected}",
-        code="image-truncated" if found < expected else "image-corrupt",
-        resource=name,
-        hint="the image was not copied completely: copy it again",
-    )
-
-
-def _unreadable(name: str, e: Exception) -> ImageError:
-    return ImageError(f"{name} cannot be read: {e}", code="image-unreadable", resource=name)

@@ -41,9 +41,14 @@ def of_file(fd: int, size: int) -> tuple[str, ...]:
     return tuple(_from(fd, memoryview(bytearray(min(BLOCK, size))), 0, size))
 
 
-def of_block(fd: int, memory: memoryview, number: int, size: int) -> str:
-    """The checksum of block ``number`` of a file of ``size`` bytes, read into memory. :raises OSError: as `of_file`."""
-    return digest(_filled(fd, memory[: min(BLOCK, size - number * BLOCK)], number * BLOCK))
+def read_block(fd: int, memory: memoryview, number: int, size: int) -> memoryview:
+    """Block ``number`` of a file of ``size`` bytes, read into memory. :raises OSError: as `of_file`."""
+    return _filled(fd, memory[: min(BLOCK, size - number * BLOCK)], number * BLOCK)
+
+
+def read_part(fd: int, at: int, length: int) -> memoryview:
+    """``length`` bytes of a file. :raises OSError: as `of_file`."""
+    return _filled(fd, memoryview(bytearray(length)), at)
 
 
 def _from(fd: int, buffer: memoryview, start: int, size: int) -> Iterator[str]:
@@ -55,12 +60,16 @@ def punch_zeros(fd: int, sums: Sequence[str]) -> None:
     zeros = digest(bytes(BLOCK))
     for number, one in enumerate(sums):
         if one == zeros:
-            try:
-                syscall(x86_64.fallocate, fd, _PUNCH_HOLE | _KEEP_SIZE, number * BLOCK, BLOCK)
-            except OSError as e:
-                if e.errno != errno.EOPNOTSUPP:  # a file system without holes
-                    raise
-                return
+            punch(fd, number * BLOCK, BLOCK)
+
+
+def punch(fd: int, at: int, length: int) -> None:
+    """Make a hole of a part of a file. :raises OSError: the storage fails."""
+    try:
+        syscall(x86_64.fallocate, fd, _PUNCH_HOLE | _KEEP_SIZE, at, length)
+    except OSError as e:
+        if e.errno != errno.EOPNOTSUPP:  # a file system without holes
+            raise
 
 
 class Early:
@@ -126,6 +135,18 @@ class Background:
         self.join()
         if self._error is not None:
             raise self._error
+
+
+def in_threads(works: Sequence[Callable[[], None]]) -> None:
+    """Do several works at once; the first exception of any is raised when all have ended."""
+    running = [Background(work) for work in works[1:]]
+    try:
+        works[0]()
+    finally:
+        for other in running:
+            other.join()
+    for other in running:
+        other.wait()
 
 
 def compare(name: str, found: Sequence[str], expected: Sequence[str], first: int = 0) -> None:
