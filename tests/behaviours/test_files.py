@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from behaviours.keeping import kept, refused
+from behaviours.keeping import ask, kept, refused, start
+from live.command import replant, replant_json
+from replant.resources.shared.build_id import build_id
 
 pytestmark = pytest.mark.isolated
 KEEP = ("--locks", "keep")
@@ -118,3 +121,41 @@ def test_links_to_namespaces(tmp_path: Path) -> None:
 
 def test_a_namespace_held_by_a_descriptor(tmp_path: Path) -> None:
     refused(tmp_path, "places.another_namespace", naming="it holds a namespace (net) that its process is not in")
+
+
+def test_replaced_programs(tmp_path: Path) -> None:
+    kept(tmp_path, "programs.replaced_program", "programs.replaced_library")
+
+
+def test_a_library_that_differs_at_restore(tmp_path: Path) -> None:
+    with start(tmp_path, "programs.a_library") as program:
+        library, image = tmp_path / "tree/own.so", tmp_path / "image"
+        replant_json("dump", program.root, "-o", image, "--kill")
+        program.reap()
+        st, whole = library.stat(), library.read_bytes()
+        at = whole.index(build_id(str(library)))
+        library.write_bytes(whole[:at] + bytes(20) + whole[at + 20 :])
+        os.utime(library, ns=(st.st_atime_ns, st.st_mtime_ns))
+        done = replant("restore", image, "--detach")
+        assert done.returncode == 1 and "own.so: it is not the program with the build ID" in done.stderr
+        library.write_bytes(whole)  # the same again, installed later
+        replant_json("restore", image, "--detach")
+        ask(program)
+
+
+def test_a_file_that_differs_at_restore(tmp_path: Path) -> None:
+    with start(tmp_path, "regular.offsets_and_flags") as program:
+        data, image = tmp_path / "tree/data", tmp_path / "image"
+        replant_json("dump", program.root, "-o", image, "--kill")
+        program.reap()
+        os.utime(data)
+        done = replant("restore", image, "--detach")
+        assert done.returncode == 1 and "data: it was modified after the image was made" in done.stderr
+        with data.open("r+b") as file:
+            file.truncate(7)
+        done = replant("restore", image, "--detach")
+        assert done.returncode == 1 and "has 7 now" in done.stderr
+
+
+def test_files_of_an_overlay(tmp_path: Path) -> None:
+    kept(tmp_path, "regular.on_overlay")

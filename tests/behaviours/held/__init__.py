@@ -39,9 +39,9 @@ def _outcome(way: Check) -> str:
     return "ok"
 
 
-def mount(target: str, flags: int = 0, source: str = "none", kind: bytes | None = None) -> None:
+def mount(target: str, flags: int = 0, source: str = "none", kind: bytes | None = None, data: str = "") -> None:
     """mount(2)."""
-    if _libc.mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), None):
+    if _libc.mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), data.encode() or None):
         raise OSError(ctypes.get_errno(), f"mount {target}")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import resource
 import socket
 
-from held import Check, Twin
+from held import Check, Twin, mount
 
 BEYOND = 5 << 30
 
@@ -132,3 +133,31 @@ def _link(fd: int) -> str:
         return os.readlink(f"/proc/self/fd/{fd}")
     except FileNotFoundError:
         return ""
+
+
+def on_overlay() -> Check:
+    """Files of an overlay, from below and from above, mapped, open, deleted, and a directory of it half read."""
+    for name in ("lower", "upper", "work", "merged"):
+        os.mkdir(name)
+    for name in ("mapped", "below", "gone"):
+        with open(f"lower/{name}", "wb") as file:
+            file.write(bytes(4096) + name.encode())
+    here = os.getcwd()
+    mount("merged", 0, "none", b"overlay", f"lowerdir={here}/lower,upperdir={here}/upper,workdir={here}/work")
+    fd = os.open("merged/mapped", os.O_RDONLY)
+    mapping = mmap.mmap(fd, 4096 + 6, prot=mmap.PROT_READ)
+    os.close(fd)
+    below, above = os.open("merged/below", os.O_RDONLY), os.open("merged/new", os.O_RDWR | os.O_CREAT)
+    gone, folder = os.open("merged/gone", os.O_RDWR), os.open("merged", os.O_RDONLY)
+    os.unlink("merged/gone")
+    os.write(above, bytes(4096))
+    shared = mmap.mmap(above, 4096)
+
+    def check() -> None:
+        assert mapping[4096:] == b"mapped" and os.pread(below, 10, 4096) == b"below"
+        assert os.pread(gone, 10, 4096) == b"gone" and os.fstat(gone).st_nlink == 0
+        shared[0] += 1
+        assert os.pread(above, 1, 0) == shared[:1]
+        assert sorted(os.listdir(folder)) == ["below", "mapped", "new"]
+
+    return check

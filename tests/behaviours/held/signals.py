@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import select
 import signal
 import socket
 import struct
 import threading
+from collections.abc import Callable
 
 from held import Check, Twin
+
+from replant.abi import x86_64
+from replant.abi.libc import syscall_raw
 
 SETOWN_EX, GETOWN_EX, SETSIG, GETSIG, GETOWNER_UIDS = 15, 16, 10, 11, 17
 
@@ -86,3 +92,61 @@ def owner_of_a_pipe_in_a_child() -> Check:
         os.read(r, 1)
 
     return check
+
+
+def masks_of_waiting_calls() -> Check:
+    """Children wait in sigsuspend, ppoll and epoll_pwait with other masks: theirs are put back afterwards."""
+    ways = [_suspend, _ppoll, _epoll_pwait]
+    number = signal.SIGRTMIN + 11
+    told, answer = os.pipe()
+    children = [_waiter(way, number, answer) for way in ways]
+    mine = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN + 11}
+
+    def check() -> None:
+        for child in children:
+            _until_it_waits(child)
+            os.kill(child, number)
+            found = os.read(told, 1000).decode()
+            assert found == f"{sorted(map(int, mine))} 1", found
+
+    return check
+
+
+def _waiter(way: Callable[[bytes], None], number: int, answer: int) -> int:
+    child = os.fork()
+    if child:
+        return child
+    caught: list[int] = []
+    signal.signal(number, lambda *_: caught.append(1))
+    signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGUSR1, signal.SIGUSR2, number])
+    while True:
+        way((1 << signal.SIGUSR1 - 1).to_bytes(8, "little"))  # all but that one may come
+        mask = sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+        os.write(answer, f"{mask} {len(caught)}".encode())
+        caught.clear()
+
+
+def _until_it_waits(child: int) -> None:
+    numbers = {str(x86_64.rt_sigsuspend), str(x86_64.ppoll), str(x86_64.epoll_pwait)}
+    while True:
+        with open(f"/proc/{child}/syscall") as file:
+            if file.read().split()[0] in numbers:
+                return
+        os.sched_yield()
+
+
+def _interrupted(number: int, *args: int | bytes | bytearray) -> None:
+    assert syscall_raw(number, *args) == -errno.EINTR
+
+
+def _suspend(mask: bytes) -> None:
+    _interrupted(x86_64.rt_sigsuspend, mask, 8)
+
+
+def _ppoll(mask: bytes) -> None:
+    _interrupted(x86_64.ppoll, 0, 0, 0, mask, 8)
+
+
+def _epoll_pwait(mask: bytes) -> None:
+    with select.epoll() as poll:
+        _interrupted(x86_64.epoll_pwait, poll.fileno(), bytearray(12), 1, -1, mask, 8)

@@ -3,7 +3,8 @@
 If the name by which a file was opened is gone while other links are left, one of those is looked for around it.
 
 The file itself is not part of an image. At restore it must be there, and must be what the program knows: of the same
-size and modification time; a file that is only appended to may have grown meanwhile.
+size and modification time; a file that is only appended to may have grown meanwhile. Programs and libraries are told
+apart by their build ID, if they have one: that must be the same, and then the time does not matter.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from stat import S_ISREG
 from replant.abi import fcntl
 from replant.model.frozen import Frozen
 from replant.resources.shared import compare, locks
+from replant.resources.shared.build_id import build_id
 from replant.resources.shared.opening import by_last_name, named
 from replant.resources.shared.refusal import hinder
 from replant.resources.shared.search import last_name
@@ -33,7 +35,8 @@ SEEKABLE = True
 class State(Frozen):
     """Name and identity (stat(2)); ``size`` and ``mtime_ns`` tell at restore whether it is unchanged.
 
-    ``shown``: the name by which it was opened, if that is gone and ``path`` another link.
+    ``shown``: the name by which it was opened, if that is gone and ``path`` another link. ``build_id``: that of a
+    program or library that is mapped, if it has one.
     """
 
     path: str
@@ -43,6 +46,7 @@ class State(Frozen):
     size: int
     mtime_ns: int
     shown: str = ""
+    build_id: bytes = b""
     locks: tuple[locks.Lock, ...] = ()
 
 
@@ -54,9 +58,10 @@ def claims(f: FileFacts) -> bool:
 def read(f: FileFacts, dump: DumpSide) -> State:
     """Name and identity. :raises Blocker: the name stands for another file now, or a lock is held."""
     path = named(f)
-    mtime = os.stat(path).st_mtime_ns
+    st = os.stat(path)
+    program = build_id(path) if f.fd < 0 else b""
     shown = last_name(f) if path != f.link else ""
-    return State(path, f.dev, f.ino, f.mode, f.size, mtime, shown, locks.read(f, dump))
+    return State(path, f.dev, f.ino, f.mode, f.size, st.st_mtime_ns, shown, program, locks.read(f, dump))
 
 
 def check(file: File) -> None:
@@ -73,7 +78,11 @@ def check(file: File) -> None:
     if found.st_size != state.size:
         why = f"it had {state.size} bytes when the image was made and has {found.st_size} now"
         raise hinder(file, state.path, why, "put the file back as it was")
-    if found.st_mtime_ns != state.mtime_ns:
+    if state.build_id:
+        if build_id(state.path) != state.build_id:
+            why = f"it is not the program with the build ID {state.build_id.hex()}"
+            raise hinder(file, state.path, why, "install the version that was running")
+    elif found.st_mtime_ns != state.mtime_ns:
         why = "it was modified after the image was made"
         raise hinder(file, state.path, why, "put the file back as it was, its modification time included")
 

@@ -1,8 +1,10 @@
 """Regular files without any name left: contents, mode, owner, times, attributes and flags go into the image.
 
 If the last name is free again the file is created under it and loses it at once, so that links of procfs still show
-that name. Otherwise (the name is taken, or its directory gone) it is created nameless (O_TMPFILE) in the next directory
-above. Where the mount has become read-only since, that is done through a copy of the mount that is not.
+that name. If the name is taken, or its directory gone, the file is created under the same path below a directory of the
+restore, which is then the root of a detached mount: the kernel shows the path from there, so that a program that has
+been replaced on the disk still sees its own name. Who may not mount creates it nameless (O_TMPFILE). Where the mount
+has become read-only since, a copy of the mount that is not serves to create it.
 
 A file that never had a name, and may still be given one, is made so that it may; any other can never get one again.
 """
@@ -171,7 +173,7 @@ def _fill(state: State, made: Slot, on: Track, restore: RestoreSide) -> None:
 
 def _flags(state: State, files: Sequence[File]) -> int:
     """Without a name from the beginning, unless the last one is free: then those of a description that can write."""
-    if state.linkable != "no" or not opening.is_free(state.path):
+    if state.linkable != "no" or not (opening.is_free(state.path) or _may_mount()):
         return fcntl.O_RDWR | fcntl.O_TMPFILE
     wanted = [opening.lasting(f.flags) for f in files if not f.flags & fcntl.O_PATH]
     return next((flags for flags in wanted if flags & fcntl.O_ACCMODE == fcntl.O_RDWR), fcntl.O_RDWR)
@@ -182,10 +184,42 @@ def _create(state: State, flags: int, on: Track) -> Slot:
         directory = fcntl.cstring(_directory(state))
         flags |= fcntl.O_EXCL if state.linkable == "no" else 0
         return on.call(x86_64.openat, fcntl.AT_FDCWD, directory, flags, 0o600, why="nameless file")
-    path = fcntl.cstring(state.path)
     flags |= fcntl.O_CREAT | fcntl.O_EXCL
+    if not opening.is_free(state.path):
+        return _create_aside(state, flags, on)
+    path = fcntl.cstring(state.path)
     made = on.call(x86_64.openat, fcntl.AT_FDCWD, path, flags, 0o600, why="deleted file")
     on.call(x86_64.unlinkat, fcntl.AT_FDCWD, path, 0, why="deleted as before")
+    return made
+
+
+def _may_mount() -> bool:
+    """Whether mounts can be copied (open_tree(2)) by who we are."""
+    fd = libc.syscall_raw(x86_64.open_tree, fcntl.AT_FDCWD, b"/\0", fs.OPEN_TREE_CLONE | fcntl.O_CLOEXEC)
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def _create_aside(state: State, flags: int, on: Track) -> Slot:
+    """The same path in a mount of its own, all of which is gone at once."""
+    root = f"{_directory(state)}/.replant-{state.ino}"
+    folders = [root]
+    for word in state.path.split("/")[1:-1]:
+        folders.append(f"{folders[-1]}/{word}")
+    for folder in folders:
+        name = fcntl.cstring(folder)
+        slot = on.call(x86_64.mkdirat, fcntl.AT_FDCWD, name, 0o700, why="on the way to a name that is taken")
+        on.undo(slot, x86_64.unlinkat, fcntl.AT_FDCWD, name, fcntl.AT_REMOVEDIR)
+    how = fs.OPEN_TREE_CLONE | fcntl.O_CLOEXEC
+    mount = on.call(x86_64.open_tree, fcntl.AT_FDCWD, fcntl.cstring(root), how, why="a mount that begins here")
+    path = state.path.removeprefix("/")
+    made = on.call(x86_64.openat, mount, fcntl.cstring(path), flags, 0o600, why="deleted file")
+    on.undo(made, x86_64.unlinkat, fcntl.AT_FDCWD, fcntl.cstring(f"{root}/{path}"), 0)
+    on.call(x86_64.unlinkat, fcntl.AT_FDCWD, fcntl.cstring(f"{root}/{path}"), 0, why="deleted as before")
+    for folder in reversed(folders):
+        on.call(x86_64.unlinkat, fcntl.AT_FDCWD, fcntl.cstring(folder), fcntl.AT_REMOVEDIR, why="the way to it is gone")
+    on.call(x86_64.close, mount)
     return made
 
 
