@@ -19,29 +19,33 @@ from collections.abc import Callable, Iterable
 from replant.abi import mman, x86_64
 from replant.abi.call import Call
 from replant.abi.libc import syscall_raw
-from replant.pages.fill import HUGE, collapse, populate, read
+from replant.pages.fill import HUGE, collapse, populate
 
 ROUNDS = 7
 PAGE = 4096
 
 
+def read(start: int, length: int, fd: int) -> Iterable[Call]:
+    yield Call(x86_64.pread64, fd, start, length, 0)
+
+
 def preads(start: int, length: int, fd: int) -> Iterable[Call]:
-    yield from read(start, length, 0, fd)
+    yield from read(start, length, fd)
 
 
 def populated(start: int, length: int, fd: int) -> Iterable[Call]:
     yield from populate(start, length)
-    yield from read(start, length, 0, fd)
+    yield from read(start, length, fd)
 
 
 def collapsed(start: int, length: int, fd: int) -> Iterable[Call]:
     yield from collapse(start, length, 0, fd)
-    yield from read(start, length, 0, fd)
+    yield from read(start, length, fd)
 
 
 def advised(start: int, length: int, fd: int) -> Iterable[Call]:
     yield Call(x86_64.madvise, start, length, mman.MADV_HUGEPAGE)
-    yield from read(start, length, 0, fd)
+    yield from read(start, length, fd)
 
 
 def once(length: int, fd: int, way: Callable[[int, int, int], Iterable[Call]]) -> float:

@@ -14,10 +14,13 @@ def _serve() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
 
-    def calls(listed: list[tuple[int, tuple[int, ...]]]) -> list[int]:
+    def passed(value: int | bytes) -> Any:
+        return ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value % 2**64)
+
+    def calls(listed: list[tuple[int, tuple[int | bytes, ...]]]) -> list[int]:
         answers = []
         for nr, args in listed:
-            ret = libc.syscall(nr, *[ctypes.c_ulong(a % 2**64) for a in args])
+            ret = libc.syscall(nr, *map(passed, args))
             answers.append(ret if ret != -1 else -ctypes.get_errno())
         return answers
 

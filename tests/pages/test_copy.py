@@ -226,3 +226,19 @@ def test_long_runs_are_read_in_portions() -> None:
     assert [(c.args[1], c.args[2], c.args[3]) for c in calls] == [
         ((1 << 32) + (n << 30), 1 << 30, PAGE + (n << 30)) for n in range(5)
     ]
+
+
+def test_runs_that_follow_each_other_in_the_store_are_read_at_once() -> None:
+    def run(start: int, length: int, at: int) -> bytes:
+        return b"".join(n.to_bytes(8, "little") for n in (start, length, at))
+
+    runs = [run(n << 20, PAGE, n * PAGE) for n in range(1500)]
+    runs += [run(1 << 40, PAGE, 1 << 30), run(1 << 41, 2 * PAGE, (1 << 30) + PAGE), run(1 << 42, PAGE, 0)]
+    calls = fill_calls(b"".join(runs), [3])
+    assert [(c.nr == x86_64.preadv, c.args[2], c.args[3]) for c in calls] == [
+        (True, 1024, 0), (True, 476, 1024 * PAGE), (True, 2, 1 << 30), (False, PAGE, 0),
+    ]  # fmt: skip
+    wanted = [1024 * PAGE, 476 * PAGE, 3 * PAGE, PAGE]
+    check_filled(calls, [Answer(n) for n in wanted])
+    with pytest.raises(ImageError, match=str(3 * PAGE)):
+        check_filled(calls, [Answer(n) for n in (*wanted[:2], PAGE, PAGE)])

@@ -5,7 +5,8 @@ As built::
     fill_calls(runs, stores, vmas=(), huge=False) -> list[Call]     # ``runs`` of `Mm`; the page stores in there
     check_filled(calls, answers) -> None                        # raises unless every byte was read
 
-The mappings must stand, writable. A page is filled by pread(2), which allocates it, and the allocation is what costs.
+The mappings must stand, writable. Runs that follow each other in the store are read by one preadv(2).
+A page is filled by reading, which allocates it, and the allocation is what costs.
 Where ``vmas`` are given, anonymous memory is therefore allocated first, in one call a run: MADV_POPULATE_WRITE, 0.7 to
 0.9 of the time of pread alone. What the process itself wanted to be huge pages is advised so before, and becomes huge.
 
@@ -17,7 +18,7 @@ takes up to 4 times as long, which is why it is a choice. Ratios: bench/pages/fi
 from __future__ import annotations
 
 import errno
-from struct import iter_unpack
+from struct import iter_unpack, pack
 
 from replant.abi import mman, x86_64
 from replant.abi.call import Call
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 HUGE = 2 << 20
 WORTH_POPULATING = 256 << 10
 _MADV_GUARD_INSTALL = 102
+_MOST = 2 * 1024  # addresses and lengths of UIO_MAXIOV parts
+_READS = (x86_64.pread64, x86_64.preadv)
 # no memory for it, no huge page wanted, or an older kernel: the pages are filled one by one
 _MAY_FAIL = (errno.EAGAIN, errno.ENOMEM, errno.EINVAL, errno.EBUSY, errno.EFAULT)
 
@@ -45,6 +48,7 @@ def fill_calls(runs: bytes, stores: Sequence[Slot | int], vmas: Sequence[Vma] = 
     `replant.model.places`; ``vmas`` in order of address.
     """
     calls: list[Call] = []
+    reads = _Reads(calls)
     around = iter(vmas)
     vma = next(around, None)
     huge = huge and huge_pages_allowed()
@@ -59,8 +63,37 @@ def fill_calls(runs: bytes, stores: Sequence[Slot | int], vmas: Sequence[Vma] = 
                 vma = next(around, None)
             if vma is not None and vma.file < 0:
                 calls += _allocate(vma, start, length, at, fd, huge)
-        calls += read(start, length, at, fd)
+        for done in range(0, length, RW_MAX):
+            reads.add(fd, start + done, min(RW_MAX, length - done), at + done)
+    reads.flush()
     return calls
+
+
+class _Reads:
+    """Reads that wait to be one call: of one store, where the next begins where the last ends."""
+
+    def __init__(self, calls: list[Call]) -> None:
+        self._calls = calls
+        self._fd: Slot | int = -1
+        self._at = self._total = 0
+        self._parts: list[int] = []  # address, length, address, length, …
+
+    def add(self, fd: Slot | int, start: int, length: int, at: int) -> None:
+        total = self._total + length
+        if fd != self._fd or at != self._at + self._total or len(self._parts) == _MOST or total > RW_MAX:
+            self.flush()
+            self._fd, self._at, total = fd, at, length
+        self._parts += start, length
+        self._total = total
+
+    def flush(self) -> None:
+        """The call for what has been added."""
+        parts, self._parts, self._total = self._parts, [], 0
+        if len(parts) == 2:
+            self._calls.append(Call(x86_64.pread64, self._fd, *parts, self._at, why="pages"))
+        elif parts:
+            vector = pack(f"={len(parts)}Q", *parts)
+            self._calls.append(Call(x86_64.preadv, self._fd, vector, len(parts) // 2, self._at, 0, why="pages"))
 
 
 def _allocate(vma: Vma, start: int, length: int, at: int, fd: Slot | int, huge: bool) -> Iterator[Call]:
@@ -91,22 +124,25 @@ def collapse(start: int, length: int, at: int, fd: Slot | int) -> Iterator[Call]
         yield Call(x86_64.madvise, low, high - low, mman.MADV_COLLAPSE, why="huge pages", ok=_MAY_FAIL)
 
 
-def read(start: int, length: int, at: int, fd: Slot | int) -> Iterator[Call]:
-    """The contents of a run, in portions that one call can read."""
-    for done in range(0, length, RW_MAX):
-        yield Call(x86_64.pread64, fd, start + done, min(RW_MAX, length - done), at + done, why="pages")
-
-
 def check_filled(calls: Sequence[Call], answers: Sequence[Answer]) -> None:
-    """See that each pread64 has read all it was to read. :raises ImageError: one has not."""
+    """See that each read has read all it was to read. :raises ImageError: one has not."""
     for call, answer in zip(calls, answers, strict=True):
-        if call.nr == x86_64.pread64 and answer.ret != call.args[2]:
+        if call.nr in _READS and answer.ret != (wanted := _wanted(call)):
             raise ImageError(
-                f"the page store gave {answer.ret} of {call.args[2]!r} bytes at {call.args[3]!r}",
+                f"the page store gave {answer.ret} of {wanted} bytes at {call.args[3]!r}",
                 code="image-truncated",
                 resource="pages.bin",
                 hint="use another copy of the image",
             )
+
+
+def _wanted(call: Call) -> int:
+    """How many bytes a read is for."""
+    _, vector, length, *_ = call.args
+    if isinstance(vector, bytes):
+        return sum(memoryview(vector).cast("Q")[1::2])
+    assert isinstance(length, int)
+    return length
 
 
 def huge_pages_allowed() -> bool:

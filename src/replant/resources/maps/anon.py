@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from replant.abi import mman, x86_64
+from replant.abi.call import Call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,4 +26,5 @@ def make(vma: Vma, fd: Slot | int, prot: int, on: Track, restore: RestoreSide) -
                 how |= bit
     if "dp" in vma.flags.split():
         how = mman.MAP_DROPPABLE | mman.MAP_ANONYMOUS | mman.MAP_FIXED_NOREPLACE
-    on.call(x86_64.mmap, vma.start, vma.end - vma.start, prot, how, -1, 0, why="memory")
+    # ten thousand of them: a result that nobody needs is not worth a Slot
+    on.calls.append(Call(x86_64.mmap, vma.start, vma.end - vma.start, prot, how, -1, 0, why="memory"))
