@@ -88,6 +88,13 @@ OPTIONS = (
         "TCP connections come back closed; listening sockets are not touched",
         "they live on",
     ),
+    Choice(
+        "cgroups",
+        "restore",
+        "control groups below this one, or to ignore: those of the caller",
+        "the same, made again where they are missing",
+        unit="PATH|ignore",
+    ),
     Choice("unlinked-limit", "dump", "the largest deleted file to keep", "no limit", unit="BYTES"),
     Choice("terminal", "restore", "the terminal to give the tree; null for none", "that of the caller", unit="PATH"),
     Choice(

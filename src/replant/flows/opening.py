@@ -48,7 +48,7 @@ class Opening:
         self.stores: list[Slot | int] = [self._raised(fd, self.restorer) for fd in stores]
         self._ourselves: Slot | int = 0
         self._groups = [(kind, files, self._maker(kind, files)) for kind, files in registry.grouped(model.files)]
-        self._groups.sort(key=lambda row: bool(registry.hook(row[0], "MAKE_LAST")))
+        self._groups.sort(key=lambda row: _turn(row[0]))
 
     def holder(self, number: int) -> tuple[int, int] | None:
         """The first process that holds a description, and its descriptor."""
@@ -210,6 +210,10 @@ def _first(table: FdTable) -> Iterable[tuple[int, int]]:
 def _comes_last(file: File) -> bool:
     """Whether what a kind does in its place needs everything else in its own (epoll sets watch pidfds)."""
     return bool(registry.hook(registry.file_kind(file.kind), "ATTACH_LAST"))
+
+
+def _turn(kind: FileKind) -> int:
+    return bool(registry.hook(kind, "MAKE_LAST")) - bool(registry.hook(kind, "MAKE_FIRST"))
 
 
 def _number(fd: Slot | int) -> int:

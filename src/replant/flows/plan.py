@@ -60,6 +60,7 @@ def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
             yield from _track(part)
         for tid in task.threads[1:]:
             yield from _track(program.thread(tid))
+    program.entering()
     program.attributes_outside()
     yield from _track(program.wake())
 

@@ -226,6 +226,16 @@ class Program:
             else:
                 on.calls.append(step)
 
+    def entering(self) -> Track:
+        """What the restorer does about processes that have nothing yet."""
+        hooks = [(name, enter) for name, k in registry.task_kinds().items() if (enter := registry.hook(k, "enter"))]
+        for task in alive(self.model):
+            for name, enter in hooks:
+                state = self.state(name, task.pid)
+                if state is not None:
+                    enter(state, task.pid, self.outside, self)
+        return self.outside
+
     def attributes_outside(self) -> Track:
         """What the restorer writes about tasks that exist: files of /proc, owners of signals."""
         for tid, states in self._states.items():

@@ -284,6 +284,7 @@ def _make(
             seed = _sow(program, stubs, arena)
         with phase("tree"):
             tree.grow(program, stubs, seed)
+            restorer.run(program.entering())
         with phase("makers"):
             _open_inside(program, stubs, restorer)
         with phase("fill"):

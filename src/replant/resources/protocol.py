@@ -185,6 +185,7 @@ class FileKind(Protocol):
     # Optional, as the default for both is True: SEEKABLE, whether a description has an offset; DESCRIPTOR, whether it
     # is one at all. What is none (an object of System V IPC) has a number of another sort, which ``make`` gives.
     # MAKE_LAST: True if `make` needs a descriptor of another kind (`RestoreSide.fd`).
+    # MAKE_FIRST: True if other kinds may have their names in it.
 
     def claims(self, f: FileFacts) -> bool:
         """Whether it is this kind; the registry asks only the module that bears the kernel's name for the thing."""
@@ -317,6 +318,10 @@ class TaskKind(Protocol):
 
     def queues(self, state: Any) -> Iterable[int]:
         """Optional. The signals that `make` leaves pending."""
+        ...
+
+    def enter(self, state: Any, tid: int, on: Track, restore: RestoreSide) -> None:
+        """Optional. Calls **in the restorer** about a process that has nothing yet: no memory, no other thread."""
         ...
 
     def make_outside(self, state: Any, tid: int, on: Track, restore: RestoreSide) -> None:

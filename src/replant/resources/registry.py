@@ -142,7 +142,10 @@ _SYSV = "/proc/sysvipc"
 
 
 def standing() -> Iterable[tuple[str, FileKind]]:
-    """The kinds of objects that stand by themselves, of which there are any here."""
+    """The kinds of objects that stand by themselves, of which there may be any here."""
+    groups = file_kind("control_group")
+    if groups is not None:
+        yield "control_group", groups
     for sort in ("shm", "sem", "msg"):
         try:
             with open(f"{_SYSV}/{sort}", "rb") as file:

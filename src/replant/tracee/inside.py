@@ -30,7 +30,7 @@ from . import blob, ghosts, resume, vdso
 from .batch import RECORD
 from .memory import Memory
 from .questions import ARENA, Questions
-from .visit import Overslept, Visitor
+from .visit import Overslept, Visitor, refuse_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ class Inside:
     def enter(self, thread: FrozenThread, size: int) -> None:
         """Let a thread map an arena of at least ``size`` bytes, and own it. :raises Blocker:"""
         if not self._code:
+            refuse_frozen(self.task.pid)
             self._code = self._look_for_room()
         self._length = max(_LEAST, size + mman.PAGE - 1 & -mman.PAGE)
         self._map(Visitor(thread, self._code), _PLACES[self._place])

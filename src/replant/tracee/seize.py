@@ -152,7 +152,7 @@ def _look(thread: FrozenThread, impatient: bool) -> None:
             code="does-not-stop",
             pid=thread.pid,
             resource=f"task {thread.tid}",
-            hint="it sleeps in the kernel (a disk, a vfork whose child still runs); try again once that is over",
+            hint="it sleeps in the kernel (a disk, a vfork whose child runs, a frozen freezer); try again after that",
         )
 
 

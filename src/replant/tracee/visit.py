@@ -159,6 +159,32 @@ def refuse_strangers(thread: FrozenThread) -> None:
         raise _stranger(thread, "has its system calls dispatched to itself", "syscall-user-dispatch")
 
 
+_UNIFIED = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+
+
+def refuse_frozen(pid: int) -> None:
+    """Refuse a process whose control group is frozen: it stops, but never runs. :raises Blocker:"""
+    try:
+        with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as file:
+            path = os.fsdecode((file.read(1 << 16) or b"").rpartition(b"\n0::")[2].strip())
+    except FileNotFoundError:
+        return
+    for folder in _UNIFIED if len(path) > 1 else ():
+        try:
+            with open(f"{folder}{path}/cgroup.events", "rb", buffering=0) as file:
+                frozen = b"frozen 1" in (file.read(4096) or b"")
+        except OSError:
+            continue
+        if frozen:
+            raise Blocker(
+                f"process {pid} is in the control group {path}, which is frozen",
+                code="cgroup-frozen",
+                pid=pid,
+                resource=path,
+                hint=f"thaw it for the dump: echo 0 > {folder}{path}/cgroup.freeze",
+            )
+
+
 def _suspend_seccomp(thread: FrozenThread) -> None:
     try:
         thread.set_option(ptrace.O_SUSPEND_SECCOMP)

@@ -1,0 +1,94 @@
+"""The control groups of a thread, one in each hierarchy, cgroups(7): each enters its own again.
+
+A process enters before its memory is filled, which is then charged to where it belongs; threads in other groups than
+their leader follow. With ``--cgroups ignore`` the tree stays in the groups of whoever restores it, with ``--cgroups
+PATH`` it is in groups of the same names below that one. The groups themselves are kept as `control_group`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from replant.errors import Blocker
+from replant.model.frozen import Frozen
+from replant.resources.shared import cgroups
+from replant.resources.shared.cgroups import UNIFIED, Place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replant.abi.call import Answer, Call, Track
+    from replant.resources.protocol import RestoreSide, TaskFacts
+
+VERSION = 1
+SCOPE = "thread"
+USES: tuple[str, ...] = ()
+SPOILS: tuple[str, ...] = ()
+SETS: tuple[str, ...] = ()
+ASKS: tuple[Call, ...] = ()
+
+
+class State(Frozen):
+    """The places of a process in all hierarchies; of a further thread only those where its leader is not."""
+
+    leader: bool
+    places: tuple[Place, ...]
+
+
+_leader: list[tuple[int, str]] = []
+
+
+def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
+    """None: a thread that is where its leader is."""
+    text = cgroups.text(t.pid, t.tid)
+    if t.leader:
+        _leader[:] = [(t.pid, text)]
+        return State(True, cgroups.parsed(text))
+    leaders = _leader[0][1] if _leader and _leader[0][0] == t.pid else cgroups.text(t.pid, t.pid)
+    if text == leaders:
+        return None
+    return State(False, tuple(sorted({*cgroups.parsed(text)} - {*cgroups.parsed(leaders)})))
+
+
+def enter(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
+    """Calls in the restorer that move a process, where it is not where the restorer is.
+
+    :raises Blocker: a hierarchy is not mounted here, or the group is frozen.
+    """
+    ours = {*cgroups.of_task(os.getpid(), os.getpid())}
+    for place in state.places:
+        chosen = cgroups.chosen(place, restore)
+        if chosen is not None and chosen not in ours:
+            _refuse_frozen(chosen)
+            cgroups.write(on, f"{cgroups.folder(chosen)}/cgroup.procs", str(tid), f"into {chosen.path}")
+
+
+def _refuse_frozen(place: Place) -> None:
+    """In a frozen group nothing of a task could be made. It may be one that is made only now."""
+    try:
+        name = "cgroup.events" if place.hierarchy == UNIFIED else "freezer.state"
+        with open(f"{cgroups.folder(place)}/{name}", encoding="ascii") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return
+    if "frozen 1" in text or "FROZEN" in text or "FREEZING" in text:
+        raise Blocker(
+            f"the control group {place.path} is frozen here",
+            code="cgroup-frozen",
+            resource=place.path,
+            hint="thaw it for the restore; a group that was frozen at the dump will be frozen again",
+        )
+
+
+def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
+    """Nothing that a task does itself."""
+
+
+def make_outside(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
+    """Move a thread that is elsewhere than its leader, which has entered its groups already."""
+    for place in () if state.leader else state.places:
+        chosen = cgroups.chosen(place, restore)
+        if chosen is not None:
+            file = "cgroup.threads" if place.hierarchy == UNIFIED else "tasks"
+            cgroups.write(on, f"{cgroups.folder(chosen)}/{file}", str(tid), f"thread into {chosen.path}")
