@@ -49,3 +49,19 @@ def test_pidfds_of_the_dead(tmp_path: Path) -> None:
 
 def test_pidfds_of_threads(tmp_path: Path) -> None:
     refused(tmp_path, "pidfds.of_a_thread", naming="it stands for thread")
+
+
+def test_watches_on_the_unlinked(tmp_path: Path) -> None:
+    kept(tmp_path, "notify.watch_on_the_unlinked")
+
+
+def test_fanotify_marks(tmp_path: Path) -> None:
+    kept(tmp_path, "notify.fan_marks")
+
+
+def test_unread_fanotify_events_are_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "notify.fan_unread", naming="not yet read")
+
+
+def test_a_fanotify_group_that_gives_permissions(tmp_path: Path) -> None:
+    refused(tmp_path, "notify.fan_permission", naming="others wait for permissions that it gives")

@@ -117,7 +117,7 @@ def test_mount_points_hidden_by_others_are_passed_over(world: World, tmp_path: P
         fd = world.own(create())
         watch(fd, tmp_path, CREATE)
         (file,) = world.read("inotify", fd)
-        assert file.state.watches[0].path == str(tmp_path)
+        assert file.state.watches[0].place.path == str(tmp_path)
         world.stack.close()
     finally:
         libc.umount2(os.fsencode(tmp_path), 2)

@@ -237,8 +237,10 @@ class Files:
 
     def read(self, dump: DumpSide, blockers: list[Blocker]) -> tuple[File, ...]:
         """The frozen rows of all descriptions; what cannot be kept is added to ``blockers``."""
-        rows = []
-        for f, name, kind in self._held(self._claimed(blockers), dump, blockers):
+        rows, claimed = [], self._claimed(blockers)
+        if self._is_dangerous(claimed, blockers):
+            return ()
+        for f, name, kind in self._held(claimed, dump, blockers):
             try:
                 rows.append(File(f.number, name, f.flags, f.pos, f.owner(), kind.read(f, dump)))
             except Blocker as b:
@@ -279,6 +281,18 @@ class Files:
             finally:
                 f.close()
         return claimed
+
+    def _is_dangerous(self, claimed: list[Claimed], blockers: list[Blocker]) -> bool:
+        found = False
+        for f, _, kind in claimed:
+            danger = registry.hook(kind, "danger")
+            if danger is not None:
+                try:
+                    danger(f)
+                except Blocker as b:
+                    blockers.append(b)
+                    found = True
+        return found
 
     def _held(self, claimed: list[Claimed], dump: DumpSide, blockers: list[Blocker]) -> list[Claimed]:
         """Those that can be read, kinds with a `hold` holding what they need."""

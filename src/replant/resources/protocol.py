@@ -198,6 +198,10 @@ class FileKind(Protocol):
         """
         ...
 
+    def danger(self, f: FileFacts) -> None:
+        """Optional. Before any file is opened to look. :raises Blocker: the dump could wait for it for ever."""
+        ...
+
     def read(self, f: FileFacts, dump: DumpSide) -> Frozen:
         """The State. :raises Blocker: when it cannot be kept."""
         ...

@@ -232,3 +232,18 @@ def fan_unread() -> Check:
         assert fan.fd >= 0
 
     return check
+
+
+def fan_permission() -> Check:
+    """Whoever opens a file must wait for this program's leave; it gives it only in its check."""
+    os.mkdir("guarded")
+    os.close(os.open("guarded/file", os.O_CREAT))
+    gone = os.open("guarded/gone", os.O_RDWR | os.O_CREAT)
+    os.unlink("guarded/gone")
+    fan = Fan(4)  # FAN_CLASS_CONTENT
+    fan.mark("guarded", 0x10000 | F_ON_CHILD)  # FAN_OPEN_PERM
+
+    def check() -> None:
+        assert fan.told(os.getcwd()) == [] and gone >= 0
+
+    return check

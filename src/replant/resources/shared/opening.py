@@ -75,7 +75,7 @@ def open_path(on: Track, path: str, flags: int, why: str) -> Slot:
     return on.call(x86_64.openat, fcntl.AT_FDCWD, fcntl.cstring(path), again(flags), 0, why=why)
 
 
-def path_of(fd: int) -> str:
+def path_of(fd: Slot | int) -> str:
     """The path under which a process can open once more what it has as ``fd``."""
     return f"/proc/self/fd/{fd}"
 
