@@ -19,6 +19,7 @@ from replant.abi.call import Answer, Call
 from replant.abi.sigaction import SA_RESTART, SIGACTION
 from replant.errors import Blocker
 from replant.observe import procfs
+from replant.observe.bpf.restarts import Restart
 from replant.resources.task import registers
 from replant.tracee import ptrace
 
@@ -42,13 +43,21 @@ def reg(data: bytes, name: str) -> int:
 
 def settled(data: bytes, caught: int = 0, blocked: int = 0, flags: int = 0) -> bytes:
     """The registers of a thread for which SIGUSR1 is pending, if it is in ``caught``."""
+    state: bytes = saved(data, caught, blocked, flags).gprs
+    return state
+
+
+def saved(
+    data: bytes, caught: int = 0, blocked: int = 0, flags: int = 0, restart: Restart | None = None
+) -> registers.State:
     bit = 1 << USR1 - 1
     status = SimpleNamespace(sig_pending=bit, shared_pending=0, sig_caught=caught)
     t: Any = SimpleNamespace(
-        tid=1, registers=data, xstate=b"", sigmask=blocked, status=status, pending_thread=(), pending_process=()
-    )
+        tid=1, registers=data, xstate=b"", sigmask=blocked, status=status, pending_thread=(), pending_process=(),
+        restart=restart, instruction=b"\x0f\x05",
+    )  # fmt: skip
     answers = [Answer(0, [SIGACTION.pack(4096, flags, 0, 0)]) for _ in registers.ask(t)]
-    return registers.read(t, answers).gprs
+    return registers.read(t, answers)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +99,29 @@ def test_the_rest_of_a_sleep() -> None:
     assert reg(settled(without), "rdi") == 0x100
     relative = gprs(rax=BLOCK, orig_rax=nr.clock_nanosleep, rip=9, rsi=0, rdx=0x100, r10=0x200)
     assert reg(settled(relative), "rdx") == 0x200
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "call"),
+    [
+        ("hrtimer_nanosleep_restart", {"rdi": 0x1000}, nr.nanosleep),
+        ("hrtimer_nanosleep_restart", {"rdi": 1}, nr.clock_nanosleep),
+        ("do_restart_poll", {"rdi": 0x1000, "rdx": 50}, nr.poll),
+        ("futex_wait_restart", {"rdi": 0x1000, "rsi": 128}, nr.futex),
+    ],
+)
+def test_a_call_that_was_restarted_before(function: str, arguments: dict[str, int], call: int) -> None:
+    """On its way out of restart_syscall, or, as a restored thread is before its first step, on its way in."""
+    out = gprs(rax=BLOCK, orig_rax=nr.restart_syscall, rip=0x1002, **arguments)
+    on_the_way_in = gprs(rax=nr.restart_syscall, orig_rax=-1, rip=0x1000, **arguments)
+    for data in (out, on_the_way_in):
+        state = saved(data, restart=Restart(function, 5))
+        assert (reg(state.gprs, "rax"), reg(state.gprs, "rip"), state.left, state.again) == (call, 0x1000, 5, True)
+
+
+def test_a_restarted_call_that_nobody_knows_has_failed() -> None:
+    state = saved(gprs(rax=BLOCK, orig_rax=nr.restart_syscall, rip=0x1002))
+    assert (reg(state.gprs, "rax"), reg(state.gprs, "rip"), state.left) == (-4, 0x1002, -1)
 
 
 def test_32_bit_code_is_refused() -> None:
@@ -137,6 +169,8 @@ def stop(pid: int) -> Any:
         status=procfs.status(pid),
         pending_thread=(),
         pending_process=(),
+        restart=None,
+        instruction=b"",
     )
 
 

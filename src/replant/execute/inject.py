@@ -15,6 +15,24 @@ if TYPE_CHECKING:
 _INJECTED = site("inject", "task %p: %n = %d", level=DEBUG)
 
 
+def interrupted(tid: int, instruction: int, nr: int, *args: int) -> int:
+    """What a call gives that is interrupted as soon as it sleeps; the kernel remembers how it would go on.
+
+    The interruption is there before the call is entered, so that it never sleeps; the stop at its exit uses it up.
+    """
+    regs = ptrace.getregs(tid)
+    ptrace.set_call(regs, instruction, nr, *args)
+    ptrace.setregs(tid, regs)
+    ptrace.cont_syscall(tid)
+    wait.until_stopped(tid)
+    ptrace.interrupt(tid)
+    ptrace.cont_syscall(tid)
+    wait.until_stopped(tid)
+    result = ptrace.result(ptrace.getregs(tid))
+    _INJECTED(current(), tid, nr, result)
+    return result
+
+
 def inject(tid: int, instruction: int, nr: int, *args: int, ok: Sequence[int] = ()) -> int:
     """The result of one call, between its entry and exit stops; the registers are not put back.
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import struct
 
+from replant.abi import ptrace as abi
 from replant.abi import x86_64
 from replant.abi.libc import syscall
+from replant.abi.restart import ERESTART_RESTARTBLOCK, SYSCALL_SIZE
 from replant.errors import Bug
-from replant.execute.inject import inject
+from replant.execute.inject import inject, interrupted
 from replant.journal import DEBUG, current, site
-from replant.tracee import ptrace, wait
+from replant.tracee import memory, ptrace, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,16 +28,39 @@ if TYPE_CHECKING:
 _LANDED = site("land", "task %p has its registers", level=DEBUG)
 _RELEASED = site("release", "task %p runs", level=DEBUG)
 _SIGSTOP, _SIGCHLD = 19, 17
+_SECOND = 1_000_000_000
 _P_PID, _TAKE = 1, 0x3  # WSTOPPED, WNOHANG
 
 
 class Registers:
-    """What a thread lands with: user_regs_struct and blocked signals."""
+    """What a thread lands with: user_regs_struct and blocked signals.
 
-    __slots__ = ("gprs", "sigmask", "tid")
+    ``entered``: the system call, with its arguments, that it has been interrupted in, which ``gprs`` would enter anew.
+    ``timeout``: the address (0: none) of seconds and parts of so many ns from which these ns are to be taken.
+    """
 
-    def __init__(self, tid: int, gprs: bytes, sigmask: int) -> None:
-        self.tid, self.gprs, self.sigmask = tid, gprs, sigmask
+    __slots__ = ("entered", "gprs", "sigmask", "tid", "timeout")
+
+    def __init__(
+        self,
+        tid: int,
+        gprs: bytes,
+        sigmask: int,
+        entered: tuple[int, ...] = (),
+        timeout: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        self.tid, self.gprs, self.sigmask, self.entered, self.timeout = tid, gprs, sigmask, entered, timeout
+
+    def goes_on(self, result: int) -> None:
+        """What the call gave: it is to be restarted, or that is its result."""
+        gprs = bytearray(self.gprs)
+        if result == -ERESTART_RESTARTBLOCK:
+            struct.pack_into("<Q", gprs, abi.RAX, x86_64.restart_syscall)
+        else:
+            struct.pack_into("<q", gprs, abi.RAX, result)
+            (rip,) = struct.unpack_from("<Q", gprs, abi.RIP)
+            struct.pack_into("<Q", gprs, abi.RIP, rip + SYSCALL_SIZE)
+        self.gprs = bytes(gprs)
 
 
 class Landing:
@@ -50,9 +75,18 @@ class Landing:
 
     def land(self, tasks: Sequence[Task]) -> None:
         """Registers for all threads, no arena for any process. Threads leave the arena before it goes."""
+        own = {}
         for task in tasks:
-            for tid in task.threads[1:]:
-                _set(self._registers(tid))
+            for tid in task.threads:
+                registers = self._registers(tid)
+                if registers.timeout[0]:
+                    _shorten(tid, *registers.timeout)
+                if registers.entered:
+                    registers.goes_on(interrupted(tid, self._instruction(task.pid), *registers.entered))
+                if tid == task.pid:
+                    own[tid] = registers
+                else:
+                    _set(registers)
         for step in (0, 1):
             for task in tasks:
                 if step == 0:
@@ -64,7 +98,7 @@ class Landing:
             result = ptrace.result(ptrace.getregs(task.pid))
             if result:
                 raise Bug(f"the arena cannot be unmapped in {task.pid}: {os.strerror(-result)}", pid=task.pid)
-            _set(self._registers(task.pid))
+            _set(own[task.pid])
 
     def _unmap(self, pid: int) -> None:
         regs = ptrace.getregs(pid)
@@ -83,6 +117,16 @@ class Landing:
         if not keep:
             call = (x86_64.rt_sigtimedwait, self._sigchld, 0, self._at_once, 8)
             inject(parent.pid, instruction, *call, ok=(11,))  # EAGAIN: it had NOCLDSTOP set
+
+
+def _shorten(tid: int, address: int, unit: int, passed: int) -> None:
+    """Take the time that has passed from a timeout that the kernel has updated in place."""
+    try:
+        seconds, parts = struct.unpack("<qq", memory.read(tid, address, 16))
+        left = max(0, seconds * _SECOND + parts * unit - passed)
+        memory.write(tid, address, struct.pack("<qq", left // _SECOND, left % _SECOND // unit))
+    except OSError:
+        pass  # it is not the program's to write to, so that the kernel has not updated it either
 
 
 def stop(task: Task, signal: int) -> None:

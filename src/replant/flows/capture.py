@@ -96,7 +96,7 @@ class Capture:
         """The terminals of the tree, looked at when first asked for."""
         if self._terminals is False:
             masters = self.files.has_device(*tty.PTMX)
-            self._terminals = self._facts.terminals([t.pid for t in self._alive]) if masters else None
+            self._terminals = self._facts.terminals() if masters else None
         return self._terminals or None
 
     def held(self, kind: str) -> Any:
@@ -125,7 +125,7 @@ class Capture:
     def _look(self) -> Model:
         clock, phase = time.monotonic_ns(), current().phase
         with phase("observe"):
-            self._facts.choose([t.pid for t in self._alive])
+            self._facts.choose([t.pid for t in self._alive], clock)
             self.blockers.extend(borders.blockers(self._alive, self._stats))
             tables = self.files.add_tables((t.pid, *self._facts.files(t.pid)) for t in self._alive)
             mms = [self._mm(t.pid) for t in self._alive]
@@ -198,7 +198,8 @@ class Capture:
 
     def _attributes(self, inside: Inside, links: dict[str, int]) -> Iterable[Attribute]:
         task, threads = inside.task, inside.task.threads
-        views = [ThreadView(task, t, links, self._stats[t.tid] if t.tid == t.pid else None) for t in threads]
+        stats, restart = self._stats, self._facts.restart
+        views = [ThreadView(task, t, links, restart, stats[t.tid] if t.tid == t.pid else None) for t in threads]
         self._views[task.pid] = views[0]
         try:
             for view, then in zip(views, [*threads[1:], None], strict=True):

@@ -8,6 +8,7 @@ which descriptors are one description, what kcmp(2) would have to be asked for. 
 from __future__ import annotations
 
 import os
+import time
 
 from replant.journal import current, site
 from replant.observe import procfs
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Mapped
     from collections.abc import Sequence
 
+    from replant.observe.bpf.restarts import Restart
     from replant.observe.bpf.terminals import Terminals
     from replant.observe.frozen import Frozen
     from replant.observe.observer import Observer
@@ -43,6 +45,8 @@ class Facts:
         self._linkable: set[tuple[int, int]] | None = None
         self._asked_directories: set[str] = set()
         self._many_mappings = self._many_files = False
+        self._clock = 0
+        self._restarts: dict[int, Restart] | None = None
         processes, mappings, files = _guess(root)
         self._many_mappings = mappings >= _MANY_MAPPINGS
         self._many_files = files >= _MANY_FILES
@@ -60,9 +64,9 @@ class Facts:
         _CHOSEN(current(), observer.source, observer.reason)
         return observer if observer.source == "bpf" else None
 
-    def choose(self, pids: Sequence[int]) -> None:
-        """The processes of the stopped tree."""
-        self._pids = pids
+    def choose(self, pids: Sequence[int], clock: int) -> None:
+        """The processes of the stopped tree, and CLOCK_MONOTONIC in ns at its freeze."""
+        self._pids, self._clock = pids, clock
         if self._observer:
             from replant.observe.frozen import Frozen
 
@@ -74,11 +78,24 @@ class Facts:
             return self._frozen.maps(pid)
         return procfs.maps(pid)
 
-    def terminals(self, pids: Sequence[int]) -> Terminals | None:
-        """The terminals of some processes; None where BPF cannot be used."""
-        from replant.observe.observer import Observer
+    def terminals(self) -> Terminals | None:
+        """The terminals of the tree; None where BPF cannot be used."""
+        return self._any_observer().terminals(self._pids)
 
-        return (self._observer or Observer()).terminals(pids)
+    def restart(self, tid: int) -> Restart | None:
+        """How the interrupted call of a thread goes on, from the freeze on; all are looked at when first asked for."""
+        if self._restarts is None:
+            found = self._any_observer().restarts(self._pids) or {}
+            late = time.monotonic_ns() - self._clock
+            self._restarts = {t: r._replace(left=r.left + late) if r.left >= 0 else r for t, r in found.items()}
+        return self._restarts.get(tid)
+
+    def _any_observer(self) -> Observer:
+        if self._observer is None:
+            from replant.observe.observer import Observer
+
+            self._observer = Observer()
+        return self._observer
 
     def files(self, pid: int) -> tuple[list[Fd], dict[int, FdInfo], Mapped[int, object]]:
         """As `procfs.fds` and `procfs.fdinfos`; and what is equal for one description, if known."""

@@ -193,7 +193,9 @@ class Program:
     def registers(self, tid: int) -> Registers:
         """What a thread lands with."""
         state: Any = self.state("registers", tid)
-        return Registers(tid, state.gprs, state.sigmask)
+        landing: Any = registry.task_kinds()["registers"]
+        timeout = (*landing.timeout(state), self.elapsed())
+        return Registers(tid, state.gprs, state.sigmask, landing.landing(state, self), timeout)
 
     def _xstate(self, tid: int, on: Track) -> None:
         """Vector and other extended registers, by the one instruction that is faster than PTRACE_SETREGSET."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from replant.observe import procfs
 from replant.observe.procfs.status import StatusText
-from replant.tracee import ptrace
+from replant.tracee import memory, ptrace
 from replant.tracee.task import read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from functools import cached_property as once
 
+    from replant.observe.bpf.restarts import Restart
     from replant.observe.procfs import Stat, Status
     from replant.tracee.task import FrozenTask, FrozenThread
 else:
@@ -31,8 +32,15 @@ else:
 class ThreadView:
     """`TaskFacts` of a stopped thread."""
 
-    def __init__(self, task: FrozenTask, thread: FrozenThread, links: dict[str, int], stat: Stat | None = None) -> None:
-        """``stat``: of the thread, where it has been read already."""
+    def __init__(
+        self,
+        task: FrozenTask,
+        thread: FrozenThread,
+        links: dict[str, int],
+        restart: Callable[[int], Restart | None],
+        stat: Stat | None = None,
+    ) -> None:
+        """``stat``: of the thread, where it has been read already. ``restart`` tells of a thread when asked."""
         if stat is not None:
             self.stat = stat
         self.thread = thread
@@ -42,6 +50,7 @@ class ThreadView:
         self.alive = True
         self.subreaper = False
         self._links = links
+        self._restart = restart
 
     def file(self, link: str) -> int:
         """The number of the file description that stands for ``cwd``, ``root`` or ``exe``."""
@@ -66,6 +75,16 @@ class ThreadView:
     def registers(self) -> bytes:
         """The general registers as found at the stop (user_regs_struct)."""
         return bytes(self.thread.registers)
+
+    @once
+    def instruction(self) -> bytes:
+        """The two bytes of code at its instruction pointer."""
+        return memory.read(self.pid, self.thread.rip, 2)
+
+    @once
+    def restart(self) -> Restart | None:
+        """How the system call that the stop interrupted goes on."""
+        return self._restart(self.tid)
 
     @once
     def xstate(self) -> bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from .bpf.queues import Queues
+    from .bpf.restarts import Restart
     from .bpf.source import BpfSource
     from .bpf.terminals import Terminals
 
@@ -120,6 +121,15 @@ class Observer:
 
         forbidden = hidden(pids)
         return Terminals(self._bpf, {pid: n for pid, n in self._among(pids).items() if n and pid not in forbidden})
+
+    def restarts(self, pids: Sequence[int]) -> dict[int, Restart] | None:
+        """When the interrupted sleeps of stopped threads are to end, by thread; only BPF can tell."""
+        if self._bpf is None:
+            return None
+        from .bpf.restarts import restarts
+
+        forbidden = hidden(pids)
+        return restarts(self._bpf, {pid: n for pid, n in self._among(pids).items() if n and pid not in forbidden})
 
     def look(
         self,

@@ -6,6 +6,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Protocol
+
+    from replant.observe.bpf.restarts import Restart
+
 else:
     Protocol = object
 
@@ -31,6 +34,16 @@ class TaskFacts(Protocol):
     @property
     def registers(self) -> bytes:
         """user_regs_struct as found at the stop."""
+        ...
+
+    @property
+    def instruction(self) -> bytes:
+        """The two bytes of code at its instruction pointer."""
+        ...
+
+    @property
+    def restart(self) -> Restart | None:
+        """How the system call that its stop interrupted goes on; None where BPF cannot be used, or if there is none."""
         ...
 
     @property

@@ -8,12 +8,15 @@ mode (``orig_rax`` -1) and nothing will restart anything for it (``arch_do_signa
 * ``-ERESTARTSYS``, ``-ERESTARTNOHAND``: the same, unless a signal is about to be handled. Then it has failed with EINTR
   (``-ERESTARTSYS`` only where the handler lacks SA_RESTART). A pause or sigsuspend entered again after the handler has
   run would wait for ever for the signal that it was there for.
-* ``-ERESTART_RESTARTBLOCK``: the kernel knows where to go on (restart_syscall(2)), but only in that very task. So it is
-  the original call that is entered again. nanosleep and clock_nanosleep have left the time that remains with the
-  caller, if he gave them room for it: that becomes their request. Waits for an absolute time (clock_nanosleep with
-  TIMER_ABSTIME, FUTEX_WAIT_BITSET, as the C library does them) and those that update their timeout in place (select,
-  ppoll) end in time by themselves. A relative wait of poll, FUTEX_WAIT, or nanosleep without room begins anew with its
-  full time: no interface tells what was left. With a handler about to run it is EINTR.
+* ``-ERESTART_RESTARTBLOCK``: the kernel knows where to go on (restart_syscall(2)), but only in that very task. BPF
+  tells how much time a nanosleep, clock_nanosleep, poll or FUTEX_WAIT had left, and which of them it was if it has
+  been restarted before. The restored thread enters the call with what is left now (it ends when the original time is
+  up), is interrupted at once, and begins with restart_syscall: the kernel has the very state again, and no memory of
+  the program was needed. Waits for an absolute time (clock_nanosleep with TIMER_ABSTIME, FUTEX_WAIT_BITSET, as the C
+  library does them) end in time by themselves; where the kernel updates the timeout in place (select, ppoll), what has
+  passed since is taken from that. Without
+  BPF, and for clocks of CPU time or alarms, the call begins anew, with what remained if it has left that with the
+  caller; one that had been restarted before fails with EINTR. With a handler about to run it is EINTR.
 * ``-EINTR`` from a call that fails with it whenever its task is stopped (signal(7), "Interruption of system calls … by
   stop signals"): with no handler about to run nobody else can have caused it, so the call is entered again. A timeout
   in a register or behind SO_RCVTIMEO begins anew here too.
@@ -39,13 +42,13 @@ from replant.abi.restart import (
     SYSCALL_SIZE,
 )
 from replant.abi.sigaction import SA_RESTART, SIGACTION, SIGSET, siginfo_head
-from replant.abi.timer import TIMER_ABSTIME
+from replant.abi.timer import TIMER_ABSTIME, timespec
 from replant.errors import Blocker
 from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from replant.abi.call import Answer, Track
     from replant.resources.protocol import RestoreSide, TaskFacts
@@ -58,18 +61,27 @@ SETS: tuple[str, ...] = ()
 ASKS: tuple[Call, ...] = ()
 
 _REGISTERS = Struct("<27Q")
-_CS, _ORIG_RAX, _R10, _RAX, _RDI, _RDX, _RIP, _RSI = (
-    getattr(ptrace, name) // 8 for name in ("CS", "ORIG_RAX", "R10", "RAX", "RDI", "RDX", "RIP", "RSI")
+_CS, _ORIG_RAX, _R8, _R9, _R10, _RAX, _RDI, _RDX, _RIP, _RSI = (
+    getattr(ptrace, n) // 8 for n in ("CS", "ORIG_RAX", "R8", "R9", "R10", "RAX", "RDI", "RDX", "RIP", "RSI")
 )
+_SYSCALL = b"\x0f\x05"
+_CLOCKS = 16  # MAX_CLOCKS: no address is as small
+_FUTEX_WAIT, _FUTEX_CMD_MASK = 0, 0x7F
 _NO_SYSCALL = (1 << 64) - 1
 
 
 class State(Frozen):
-    """``gprs`` is a user_regs_struct as the thread is to begin with it, ``xstate`` as of NT_X86_XSTATE."""
+    """``gprs`` is a user_regs_struct as the thread is to begin with it, ``xstate`` as of NT_X86_XSTATE.
+
+    ``again``: it begins with the call that it was interrupted in; ``left``: the nanoseconds that this had left at the
+    freeze, -1 if the call says so itself.
+    """
 
     gprs: bytes
     xstate: bytes
     sigmask: int
+    left: int = -1
+    again: bool = False
 
 
 def ask(t: TaskFacts) -> list[Call]:
@@ -94,11 +106,16 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
             resource="registers",
             hint="only 64-bit programs can be dumped",
         )
+    left, begins = -1, gprs[_RIP]
+    if gprs[_RAX] == nr.restart_syscall and gprs[_ORIG_RAX] >> 63 and t.instruction == _SYSCALL:
+        # it was about to go on with an interrupted call, by its own instruction: a restored thread that has yet to run
+        gprs[_RAX], gprs[_ORIG_RAX] = (1 << 64) - ERESTART_RESTARTBLOCK, nr.restart_syscall
+        gprs[_RIP] += SYSCALL_SIZE
     if _interrupted(gprs):
         restarts = bool(answers) and bool(SIGACTION.unpack(answers[0].outs[0])[1] & SA_RESTART)
-        _settle(gprs, bool(_handled(t)), restarts)
+        left = _settle(gprs, bool(_handled(t)), restarts, t)
     gprs[_ORIG_RAX] = _NO_SYSCALL
-    return State(_REGISTERS.pack(*gprs), t.xstate, t.sigmask)
+    return State(_REGISTERS.pack(*gprs), t.xstate, t.sigmask, left, gprs[_RIP] != begins or left >= 0)
 
 
 def _handled(t: TaskFacts) -> int:
@@ -123,19 +140,71 @@ def _interrupted(gprs: Sequence[int]) -> bool:
     return error in RESTARTS or (error == EINTR and gprs[_ORIG_RAX] in INTERRUPTED)
 
 
-def _settle(gprs: list[int], handled: bool, restarts: bool) -> None:
-    """Enter an interrupted call again, or let it have failed.
+def _settle(gprs: list[int], handled: bool, restarts: bool, t: TaskFacts) -> int:
+    """Enter an interrupted call again, or let it have failed; the time that it has left, -1 if nobody has to know.
 
     ``handled``: a handler is about to run, with SA_RESTART if ``restarts``.
     """
     error, call = _error(gprs), gprs[_ORIG_RAX]
-    if handled and not (error == ERESTARTNOINTR or (error == ERESTARTSYS and restarts)):
+    block = t.restart if error == ERESTART_RESTARTBLOCK and not handled and _has_end(gprs) else None
+    if call == nr.restart_syscall:
+        call = _CALLS[block.function](gprs) if block else call
+    failed = handled and not (error == ERESTARTNOINTR or (error == ERESTARTSYS and restarts))
+    if failed or call == nr.restart_syscall:
         gprs[_RAX] = (1 << 64) - EINTR
-        return
+        return -1
     gprs[_RAX] = call
     gprs[_RIP] -= SYSCALL_SIZE
+    if block and block.left >= 0 and _is_relative(gprs, call):
+        return block.left
     if error == ERESTART_RESTARTBLOCK:
         _sleep_the_rest(gprs, call)
+    return -1
+
+
+_CALLS: dict[str, Callable[[Sequence[int]], int]] = {
+    "hrtimer_nanosleep_restart": lambda gprs: nr.clock_nanosleep if gprs[_RDI] < _CLOCKS else nr.nanosleep,
+    "do_restart_poll": lambda gprs: nr.poll,
+    "futex_wait_restart": lambda gprs: nr.futex,
+}
+"""Which call a function of the kernel goes on with, its arguments being in the registers still."""
+
+
+def _has_end(gprs: Sequence[int]) -> bool:
+    """Whether it is worth to ask the kernel: a poll without a timeout has none to tell."""
+    return gprs[_ORIG_RAX] != nr.poll or not gprs[_RDX] >> 31 & 1
+
+
+def _is_relative(gprs: Sequence[int], call: int) -> bool:
+    return call != nr.futex or gprs[_RSI] & _FUTEX_CMD_MASK == _FUTEX_WAIT
+
+
+def landing(state: State, restore: RestoreSide) -> tuple[int, ...]:
+    """The call, with its arguments, that the thread is to enter and be interrupted in before it begins; () for none."""
+    if state.left < 0:
+        return ()
+    gprs = _REGISTERS.unpack(state.gprs)
+    left = max(0, state.left - restore.elapsed())
+    call, rdi, rsi, rdx, r10, r8, r9 = (gprs[i] for i in (_RAX, _RDI, _RSI, _RDX, _R10, _R8, _R9))
+    if call == nr.poll:
+        return call, rdi, rsi, -(-left // 1_000_000)
+    time = restore.place(timespec(left))
+    if call == nr.nanosleep:
+        return call, time, rsi
+    return (call, rdi, rsi, time, r10) if call == nr.clock_nanosleep else (call, rdi, rsi, rdx, time, r8, r9)
+
+
+def timeout(state: State) -> tuple[int, int]:
+    """The address where the call that the thread enters anew finds its timeout, and the unit of its second word in ns.
+
+    (0, 0) if it is none that the kernel has left there what remained at the stop, select(2).
+    """
+    gprs = _REGISTERS.unpack(state.gprs)
+    place, unit = _IN_PLACE.get(gprs[_RAX], (0, 0)) if state.again else (0, 0)
+    return (gprs[place], unit) if place and gprs[place] else (0, 0)
+
+
+_IN_PLACE = {nr.select: (_R8, 1000), nr.pselect6: (_R8, 1), nr.ppoll: (_RDX, 1)}
 
 
 def _sleep_the_rest(gprs: list[int], call: int) -> None:

@@ -1,0 +1,140 @@
+/* Waits of SPAN seconds, a thread each, in every relative way; at the end it tells of each when it was over.
+   It is "ready" when a third of the time is up; the verdict comes when all are over. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SPAN = 6 };
+
+static struct timespec span(void) { return (struct timespec){SPAN, 0}; }
+
+static long nanosleep_alone(void) {
+    struct timespec t = span();
+    return syscall(SYS_nanosleep, &t, NULL);
+}
+static long nanosleep_with_rest(void) {
+    struct timespec t = span(), rest;
+    return syscall(SYS_nanosleep, &t, &rest);
+}
+static long clock_alone(void) {
+    struct timespec t = span();
+    return syscall(SYS_clock_nanosleep, CLOCK_BOOTTIME, 0, &t, NULL);
+}
+static long clock_real(void) {
+    struct timespec t = span();
+    return syscall(SYS_clock_nanosleep, CLOCK_REALTIME, 0, &t, NULL);
+}
+static long polls(void) {
+    return poll(NULL, 0, SPAN * 1000);
+}
+static long polls_for_less(void) {
+    struct timespec t = span();
+    return ppoll(NULL, 0, &t, NULL);
+}
+static long selects(void) {
+    struct timeval t = {SPAN, 0};
+    return select(0, NULL, NULL, NULL, &t);
+}
+static long futex(void) {
+    static unsigned word = 7;
+    struct timespec t = span();
+    long got = syscall(SYS_futex, &word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 7, &t, NULL, 0);
+    return got == -1 && errno == ETIMEDOUT ? 0 : 1;
+}
+static long condition(void) {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += SPAN;
+    pthread_mutex_lock(&mutex);
+    return pthread_cond_timedwait(&cond, &mutex, &t) == ETIMEDOUT ? 0 : 1;
+}
+#ifdef WITH_EPOLL
+static long epoll(void) {
+    struct epoll_event event;
+    return epoll_wait(epoll_create1(0), &event, 1, SPAN * 1000);
+}
+static long epoll_short(void) {
+    struct epoll_event event;
+    struct timespec t = span();
+    return syscall(SYS_epoll_pwait2, epoll_create1(0), &event, 1, &t, NULL, 8);
+}
+#endif
+
+static struct {
+    const char *name;
+    long (*wait)(void);
+    pthread_t thread;
+    double took;
+    long gave;
+    int error;
+} waits[] = {
+    {.name = "nanosleep", .wait = nanosleep_alone},
+    {.name = "nanosleep with the rest", .wait = nanosleep_with_rest},
+    {.name = "clock_nanosleep", .wait = clock_alone},
+    {.name = "clock_nanosleep of real time", .wait = clock_real},
+    {.name = "poll", .wait = polls},
+    {.name = "ppoll", .wait = polls_for_less},
+    {.name = "select", .wait = selects},
+    {.name = "futex", .wait = futex},
+    {.name = "condition", .wait = condition},
+#ifdef WITH_EPOLL
+    {.name = "epoll_wait", .wait = epoll},
+    {.name = "epoll_pwait2", .wait = epoll_short},
+#endif
+};
+enum { COUNT = sizeof waits / sizeof *waits };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void *run(void *at) {
+    long i = (long)at;
+    double began = now();
+    waits[i].gave = waits[i].wait();
+    waits[i].error = errno;
+    waits[i].took = now() - began;
+    return NULL;
+}
+
+static void write_file(const char *name, const char *text) {
+    char part[32];
+    snprintf(part, sizeof part, "%s.part", name);
+    FILE *f = fopen(part, "w");
+    fputs(text, f);
+    fclose(f);
+    rename(part, name);
+}
+
+int main(void) {
+    char text[4096] = "";
+    for (long i = 0; i < COUNT; i++)
+        if (pthread_create(&waits[i].thread, NULL, run, (void *)i))
+            return 1;
+    usleep(SPAN * 1000000 / 3);
+    write_file("ready", "ready");
+    for (long i = 0; i < COUNT; i++) {
+        pthread_join(waits[i].thread, NULL);
+        if (waits[i].gave || waits[i].took < SPAN || waits[i].took > SPAN + SPAN / 4.0)
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s gave %ld (%s) after %.2f s\n", waits[i].name,
+                     waits[i].gave, strerror(waits[i].error), waits[i].took);
+    }
+    write_file("verdict", *text ? text : "ok");
+    for (;;)
+        pause();
+}
