@@ -8,12 +8,12 @@ from replant.resources.shared.refusal import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from replant.abi.call import Slot, Track
     from replant.resources.protocol import FileFacts
 
-    Known = Sequence[tuple[int, int, int]]
+    Known = tuple[tuple[int, int, int], ...]
 
 _TIMEVAL = 16
 #: level, option, size in bytes: what any socket may have
@@ -33,7 +33,7 @@ GENERAL: Known = (
     (socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16),
 )  # fmt: skip
 #: a new socket's values by family, type and protocol: constants of the running kernel, so read once
-_new: dict[tuple[int, int, int], dict[tuple[int, int], bytes | None]] = {}
+_new: dict[object, dict[tuple[int, int], bytes | None]] = {}
 
 
 class Option(Frozen):
@@ -54,13 +54,13 @@ class Buffers(Frozen):
 
 def read(fd: int, kind: tuple[int, int, int], known: Known = GENERAL) -> tuple[Option, ...]:
     """The options of socket ``fd`` that a new one of this (family, type, protocol) would not have."""
-    if kind not in _new:
+    if (kind, known) not in _new:
         other = libc.syscall(x86_64.socket, *kind)
         try:
-            _new[kind] = {(level, option): socket.get(other, level, option, size) for level, option, size in known}
+            _new[kind, known] = {(level, name): socket.get(other, level, name, size) for level, name, size in known}
         finally:
             libc.syscall(x86_64.close, other)
-    usual = _new[kind]
+    usual = _new[kind, known]
     found = []
     for level, option, size in known:
         value = socket.get(fd, level, option, size)
