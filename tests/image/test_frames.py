@@ -25,7 +25,8 @@ def packed(folder: Path, codec: str) -> tuple[Frames, int]:
     plain = os.open(folder / "plain", os.O_RDWR | os.O_CREAT)
     os.write(plain, CONTENT)
     stored = os.open(folder / "stored", os.O_RDWR | os.O_CREAT)
-    frames = pack(plain, len(CONTENT), stored, codec)
+    frames, zeros = pack(plain, len(CONTENT), stored, codec)
+    assert sorted(zeros) == list(range(BLOCK, 2 * BLOCK, 4096))
     assert os.fstat(plain).st_blocks * 512 < BLOCK
     os.close(plain)
     return frames, stored

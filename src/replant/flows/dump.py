@@ -18,9 +18,11 @@ from replant.flows.capture import Capture
 from replant.flows.facts import Facts
 from replant.flows.recording import Recording
 from replant.flows.saving import Contents
+from replant.image import sums
 from replant.image.container import ImageWriter
 from replant.journal import current
 from replant.model.frozen import Frozen
+from replant.pages import identity
 from replant.pages.store import PageWriter
 from replant.policy import DEFAULT
 from replant.resources import registry
@@ -145,6 +147,9 @@ def _links(pid: int) -> Iterator[str]:
 
 
 def _finish(out: ImageWriter, model: Model, trace: Recording) -> None:
+    if len(model.mms) > 1:
+        with trace.journal.phase("merge"):
+            model = model._replace(mms=identity.merge(model.mms, out.rewriting(), sums.quick))
     with trace.journal.phase("write"):
         out.write(model, registry.state_class)
     trace.close()  # an image is whole from the moment it has its name

@@ -27,7 +27,7 @@ import os
 
 from replant._version import __version__
 from replant.errors import Bug, ImageError
-from replant.image import codec, columns, manifest, packing, place, sums, upgrade
+from replant.image import codec, columns, manifest, packing, place, sums, upgrade, zeros
 from replant.image.manifest import KindVersion, Manifest, Parent, Part
 from replant.image.reader import Image, open_image
 
@@ -57,6 +57,7 @@ class ImageWriter:
         self._lock = -1
         self._fds: dict[str, int] = {}
         self._encoded: tuple[bytes, bytes] | None = None
+        self._zeros: list[int] = []
         self._early: sums.Early
 
     @classmethod
@@ -97,6 +98,11 @@ class ImageWriter:
         if self._compress == packing.NONE:
             self._early.written(size)
 
+    def rewriting(self) -> int:
+        """The page store, to be read and written anew; nothing of it is final any more."""
+        self._early.forget()
+        return self.pages_fd
+
     def write(
         self,
         model: Model,
@@ -109,9 +115,11 @@ class ImageWriter:
 
         :raises ReplantError: no space, or another failure of the storage.
         """
-        self._encoded = data, blobs = codec.encode(model)
         try:
-            parts = (self._whole("model.json", data), self._whole("blobs.bin", blobs), *self._pages())
+            pages = self._pages()
+            model = zeros.dropped(model, sorted(self._zeros))
+            self._encoded = data, blobs = codec.encode(model)
+            parts = (self._whole("model.json", data), self._whole("blobs.bin", blobs), *pages)
             kinds = tuple(_kind(family, kind, resolve) for family, kind in codec.kinds_of(model))
             done = _manifest(xfeatures, tuple((notes or {}).items()), kinds, parts, parents)
             self._fds[manifest.NAME] = os.open(f"{self._partial}/{manifest.NAME}", _NEW, 0o600)
@@ -192,14 +200,15 @@ class ImageWriter:
         if self._compress != packing.NONE:
             return self._frames(size)
         found = self._early.of_file(size)
-        sums.punch_zeros(self.pages_fd, found)
+        self._zeros = self._early.zeros
+        sums.punch_zeros(self.pages_fd, self._zeros)
         return (Part("pages.bin", size, found),)
 
     def _frames(self, size: int) -> tuple[Part, ...]:
         """The page store compressed, after which the plain one is gone."""
         from replant.image import frames
 
-        index = frames.pack(self.pages_fd, size, self._fds[frames.DATA], self._compress)
+        index, self._zeros = frames.pack(self.pages_fd, size, self._fds[frames.DATA], self._compress)
         os.close(self._fds.pop("pages.bin"))
         self.pages_fd = -1
         os.unlink(f"{self._partial}/pages.bin")

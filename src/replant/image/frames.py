@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 
 from replant.errors import ImageError
-from replant.image import columns, packing, rawjson, sums
+from replant.image import columns, packing, rawjson, sums, zeros
 from replant.image.codec import corrupt
 from replant.image.scalars import Reject, Source
 from replant.image.sums import BLOCK
 from replant.model.frozen import Frozen
+from replant.model.invariants import PAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,15 +64,16 @@ def parse(data: bytes, stored: int) -> Frames:
     return found
 
 
-def pack(source: int, size: int, target: int, codec: str) -> Frames:
+def pack(source: int, size: int, target: int, codec: str) -> tuple[Frames, list[int]]:
     """Put the first ``size`` bytes of a file into frames of another, making holes of what is done.
 
+    Returns the index, and the offsets of all pages of zeros.
     :raises ReplantError: the library is missing. :raises OSError: the storage fails.
     """
     work = _Packing(source, size, target, codec)
     numbers = iter(range(-(-size // BLOCK)))
     sums.in_threads([lambda: work.run(numbers)] * min(_THREADS, len(os.sched_getaffinity(0))))
-    return Frames(codec, size, tuple(work.frames[n] for n in range(len(work.frames))))
+    return Frames(codec, size, tuple(work.frames[n] for n in range(len(work.frames)))), work.zeros
 
 
 class _Packing:
@@ -81,15 +83,18 @@ class _Packing:
         from _thread import allocate_lock
 
         self.frames: dict[int, Frame] = {}
+        self.zeros: list[int] = []
         self._source, self._size, self._target, self._codec = source, size, target, codec
         self._lock = allocate_lock()
         self._end = 0
 
     def run(self, numbers: Iterator[int]) -> None:
-        memory, packer, zeros = memoryview(bytearray(BLOCK)), packing.packer(self._codec), bytes(BLOCK)
+        memory, packer = memoryview(bytearray(BLOCK)), packing.packer(self._codec)
         while (number := self._next(numbers)) is not None:
             block = sums.read_block(self._source, memory, number, self._size)
-            packed = b"" if block == zeros[: len(block)] else packer(block)
+            found = zeros.pages(block, number * BLOCK)
+            self.zeros += found
+            packed = b"" if len(found) * PAGE == len(block) else packer(block)
             data = packed if len(packed) < len(block) else block
             with self._lock:
                 at, self._end = self._end, self._end + len(data)

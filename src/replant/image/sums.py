@@ -13,6 +13,7 @@ import os
 from replant.abi import x86_64
 from replant.abi.libc import syscall
 from replant.errors import ImageError
+from replant.image import zeros
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 BLOCK = 2 << 20
 _WORTH_THREAD = 16 << 20
+_WORTH_HOLE = 64 << 10
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # of fallocate(2)
 
 
@@ -30,37 +32,34 @@ def digest(data: bytes | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
+def quick(data: memoryview) -> int:
+    """A number that equal bytes have in common, and others rarely."""
+    import xxhash
+
+    return xxhash.xxh3_64_intdigest(data)
+
+
 def of_bytes(data: bytes) -> tuple[str, ...]:
     """The checksums of each 2 MiB of some bytes."""
     view = memoryview(data)
     return tuple(digest(view[at : at + BLOCK]) for at in range(0, len(view), BLOCK))
 
 
-def of_file(fd: int, size: int) -> tuple[str, ...]:
-    """The checksums of each 2 MiB of a file. :raises OSError: it cannot be read, or ends before ``size``."""
-    return tuple(_from(fd, memoryview(bytearray(min(BLOCK, size))), 0, size))
-
-
 def read_block(fd: int, memory: memoryview, number: int, size: int) -> memoryview:
-    """Block ``number`` of a file of ``size`` bytes, read into memory. :raises OSError: as `of_file`."""
+    """Block ``number`` of a file of ``size`` bytes, in memory. :raises OSError: it ends before, or cannot be read."""
     return _filled(fd, memory[: min(BLOCK, size - number * BLOCK)], number * BLOCK)
 
 
 def read_part(fd: int, at: int, length: int) -> memoryview:
-    """``length`` bytes of a file. :raises OSError: as `of_file`."""
+    """``length`` bytes of a file. :raises OSError: it cannot be read, or ends before."""
     return _filled(fd, memoryview(bytearray(length)), at)
 
 
-def _from(fd: int, buffer: memoryview, start: int, size: int) -> Iterator[str]:
-    return (digest(_filled(fd, buffer[: size - at], at)) for at in range(start, size, BLOCK))
-
-
-def punch_zeros(fd: int, sums: Sequence[str]) -> None:
-    """Make holes of the whole blocks of a file that hold nothing but zeros. :raises OSError: the storage fails."""
-    zeros = digest(bytes(BLOCK))
-    for number, one in enumerate(sums):
-        if one == zeros:
-            punch(fd, number * BLOCK, BLOCK)
+def punch_zeros(fd: int, offsets: Sequence[int]) -> None:
+    """Make holes of pages of zeros, where it is worth a call. :raises OSError: the storage fails."""
+    for start, end in zeros.runs(offsets):
+        if end - start >= _WORTH_HOLE:
+            punch(fd, start, end - start)
 
 
 def punch(fd: int, at: int, length: int) -> None:
@@ -75,9 +74,10 @@ def punch(fd: int, at: int, length: int) -> None:
 class Early:
     """Checksums of a file that is being written, made in a thread beside that: of what is known to be final."""
 
-    __slots__ = ("_done", "_fd", "_work")
+    __slots__ = ("_done", "_fd", "_work", "zeros")
 
     def __init__(self, fd: int) -> None:
+        self.zeros: list[int] = []  # offsets of pages of zeros
         self._fd = fd
         self._done: list[str] = []
         self._work: Background | None = None
@@ -88,16 +88,28 @@ class Early:
             self._work = Background(self._go_on, size)
 
     def of_file(self, size: int) -> tuple[str, ...]:
-        """As `of_file`, once all is written."""
+        """The checksums of each 2 MiB, once all is written. :raises OSError: it ends before, or cannot be read."""
         if self._work is not None:
             self._work.wait()
         start = len(self._done) * BLOCK
         buffer = memoryview(bytearray(min(BLOCK, size - start)))
-        return (*self._done, *_from(self._fd, buffer, start, size))
+        return (*self._done, *self._from(buffer, start, size))
+
+    def forget(self) -> None:
+        """The file will be written anew."""
+        if self._work is not None:
+            self._work.join()
+        self._done, self.zeros, self._work = [], [], None
 
     def _go_on(self, size: int) -> None:
         start, whole = len(self._done) * BLOCK, size - size % BLOCK
-        self._done += _from(self._fd, memoryview(bytearray(BLOCK)), start, whole)
+        self._done += self._from(memoryview(bytearray(BLOCK)), start, whole)
+
+    def _from(self, buffer: memoryview, start: int, size: int) -> Iterator[str]:
+        for at in range(start, size, BLOCK):
+            block = _filled(self._fd, buffer[: size - at], at)
+            self.zeros += zeros.pages(block, at)
+            yield digest(block)
 
 
 class Background:
