@@ -65,3 +65,11 @@ def test_unread_fanotify_events_are_refused(tmp_path: Path) -> None:
 
 def test_a_fanotify_group_that_gives_permissions(tmp_path: Path) -> None:
     refused(tmp_path, "notify.fan_permission", naming="others wait for permissions that it gives")
+
+
+def test_disarmed_entries(tmp_path: Path) -> None:
+    kept(tmp_path, "events.disarmed")
+
+
+def test_a_disarmed_listener(tmp_path: Path) -> None:
+    refused(tmp_path, "events.disarmed_listener", naming="one-shot entry")

@@ -120,6 +120,9 @@ class World:
         stats = [(number, os.fstat(fd)) for fd, number in opened]
         return next((number for number, st in stats if (st.st_dev, st.st_ino) == (dev, ino)), None)
 
+    def can_rouse(self, number: int) -> bool:
+        return False
+
     def linkable(self, f: Facts) -> bool | None:
         return (found := linkable([f.pid], os.path.dirname(f.link))) and (f.pid, f.fd) in found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 EPOLL_CTL_ADD = 1
+EPOLL_CTL_DEL = 2
 EPOLLIN = 0x001
 EPOLLPRI = 0x002
 EPOLLOUT = 0x004

@@ -84,6 +84,12 @@ class Capture:
         """The first description of that inode in the tree that is really open."""
         return self.files.number_of_inode(dev, ino)
 
+    def can_rouse(self, number: int) -> bool:
+        """Whether a description that is not ready can be made so for a moment."""
+        f = self.files.found[number]
+        can = registry.hook(registry.file_kind(registry.file_name(f)), "can_rouse")
+        return bool(can is not None and can(f))
+
     def linkable(self, f: FileFacts) -> bool | None:
         """Whether a nameless file may be given a name; None: the kernel does not tell."""
         return self._facts.linkable(f)

@@ -118,6 +118,14 @@ class Program:
         edges = [(0, _LOWEST), *taken, (_HIGHEST, _HIGHEST)]
         return [(end, start) for (_, end), (start, _) in pairwise(edges) if start > end]
 
+    def rouse(self, number: int, on: Track) -> Callable[[], None]:
+        """Calls in a process that make a description ready; the answer appends those that take it back."""
+        file = self.file(number)
+        take_back: Callable[[], None] = registry.hook(registry.file_kind(file.kind), "rouse")(
+            file, self.fd(number), on, self
+        )
+        return take_back
+
     def exe_fd(self, tid: int) -> int:
         """The descriptor of the executable of process ``tid``: a number, known once the restorer has opened it."""
         fd = self.files.fds[self.tasks[tid].exe]

@@ -103,6 +103,10 @@ class DumpSide(Protocol):
         """The number of a description of that inode, the first in the tree that is really open (not O_PATH)."""
         ...
 
+    def can_rouse(self, number: int) -> bool:
+        """Whether description ``number``, which is not ready, can be made so for a moment (`FileKind.rouse`)."""
+        ...
+
     def linkable(self, f: FileFacts) -> bool | None:
         """Whether a file that never had a name may be given one (linkat(2)); None: the kernel does not tell."""
         ...
@@ -134,6 +138,10 @@ class RestoreSide(Protocol):
 
     def file(self, number: int) -> File:
         """The row of file description ``number``."""
+        ...
+
+    def rouse(self, number: int, on: Track) -> Callable[[], None]:
+        """Calls in a process that make description ``number`` ready, by `FileKind.rouse`."""
         ...
 
     def room(self, length: int) -> int:
@@ -245,6 +253,14 @@ class FileKind(Protocol):
 
     def attach(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:
         """Optional. Calls **in a process that holds it** as ``fd``, once all descriptors are in place (epoll_ctl)."""
+        ...
+
+    def rouse(self, file: File, fd: Slot | int, on: Track, restore: RestoreSide) -> Callable[[], None]:
+        """Optional. Calls in a process that make ``fd`` ready (poll(2)); the answer appends those that take it back."""
+        ...
+
+    def can_rouse(self, f: FileFacts) -> bool:
+        """Optional, with ``rouse``: whether that can be done for this one."""
         ...
 
     def settle(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:

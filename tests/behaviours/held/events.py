@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import signal
+import socket
 import struct
 import time
 
@@ -133,6 +134,22 @@ def disarmed() -> Check:
         assert os.read(r, 2) == b"y" and os.eventfd_read(idle) == 1 and os.eventfd_read(wake) == 1
         set_.add(ready, IN | ONESHOT, 77, 3)
         assert set_.ready() == {77: IN} and set_.ready() == {}
+
+    return check
+
+
+def disarmed_listener() -> Check:
+    """A listening socket whose entry is disarmed: only a client could make it ready."""
+    set_, listener = Set(), socket.create_server(("127.0.0.1", 0))
+    set_.add(listener.fileno(), IN | ONESHOT, 1)
+    with socket.create_connection(listener.getsockname()):
+        assert set_.ready() == {1: IN}
+        listener.accept()[0].close()
+
+    def check() -> None:
+        with socket.create_connection(listener.getsockname()):
+            assert set_.ready() == {}
+            listener.accept()[0].close()
 
     return check
 

@@ -18,7 +18,7 @@ from replant.resources.shared.refusal import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -34,13 +34,17 @@ _ANY_EVENT = (
 
 
 class Target(Frozen):
-    """Description number ``file`` added as ``fd``; ``elsewhere``: that descriptor is not (or no longer) that file."""
+    """Description number ``file`` added as ``fd``; ``elsewhere``: that descriptor is not (or no longer) that file.
+
+    ``asleep``: it is disarmed and not ready, so that it must be made ready for a moment to be disarmed again.
+    """
 
     fd: int
     file: int
     events: int
     data: int
     elsewhere: bool
+    asleep: bool = False
 
 
 class State(Frozen):
@@ -66,13 +70,14 @@ def read(f: FileFacts, dump: DumpSide) -> State:
         slot = epoll.pack_slot(f.fd, fd, seen.get(fd, 0))
         seen[fd] = seen.get(fd, 0) + 1
         pid, holder = _holder(f, dump, fd, slot, int(words[7].removeprefix("ino:"), 16))
-        if not events & ~epoll.PRIVATE and not _ready(pid, holder):
+        number = f.number_of(pid, holder)
+        assert number is not None
+        asleep = not events & ~epoll.PRIVATE and not _ready(pid, holder)
+        if asleep and not dump.can_rouse(number):
             raise refuse(
                 f, f"its one-shot entry {fd} is disarmed, and its file is not ready, so it cannot be disarmed again"
             )
-        number = f.number_of(pid, holder)
-        assert number is not None
-        targets.append(Target(fd, number, events, data, (pid, holder) != (f.pid, fd)))
+        targets.append(Target(fd, number, events, data, (pid, holder) != (f.pid, fd), asleep))
     return State(tuple(sorted(targets, key=lambda t: (bool(t.events & ~epoll.PRIVATE), *t))))
 
 
@@ -124,27 +129,48 @@ def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
     assert isinstance(file.state, State)
     for target in file.state.targets:
         if target.elsewhere:
-            _add_as(target, fd, on, restore.fd(target.file))
+            _add_as(target, fd, on, restore)
         else:
-            _add(target, fd, on)
+            _add(target, fd, on, restore)
 
 
-def _add(target: Target, fd: int, on: Track) -> None:
+def _add(target: Target, fd: int, on: Track, restore: RestoreSide) -> None:
     armed = target.events & ~epoll.PRIVATE
     events = target.events if armed else target.events | _ANY_EVENT
     event = epoll.pack_event(events, target.data)
+    take_back = restore.rouse(target.file, on) if target.asleep else None
     on.call(x86_64.epoll_ctl, fd, epoll.EPOLL_CTL_ADD, target.fd, event, why="epoll target")
     if not armed:
         on.call(x86_64.epoll_wait, fd, Out(12), 1, 0, why="only a report disarms an entry of one shot")
+    if take_back is not None:
+        take_back()
 
 
-def _add_as(target: Target, fd: int, on: Track, source: Slot | int) -> None:
+def _add_as(target: Target, fd: int, on: Track, restore: RestoreSide) -> None:
     """The number is free or stands for another file: it is lent to the target for the moment of adding."""
     flags = on.call(x86_64.fcntl, target.fd, fcntl.F_GETFD, why="who has the number", ok=(_EBADF,))
     kept = on.call(x86_64.fcntl, target.fd, fcntl.F_DUPFD_CLOEXEC, 0, why="put aside", ok=(_EBADF,))
-    on.call(x86_64.dup3, source, target.fd, fcntl.O_CLOEXEC, why="the number under which it was added")
-    _add(target, fd, on)
+    on.call(x86_64.dup3, restore.fd(target.file), target.fd, fcntl.O_CLOEXEC, why="the number under which it was added")
+    _add(target, fd, on, restore)
     on.call(x86_64.close, target.fd)
     on.call(x86_64.dup3, kept, target.fd, 0, why="as it was", ok=(_EBADF,))
     on.call(x86_64.fcntl, target.fd, fcntl.F_SETFD, flags, ok=(_EBADF,))
     on.call(x86_64.close, kept, ok=(_EBADF,))
+
+
+def can_rouse(f: FileFacts) -> bool:
+    """Always."""
+    return True
+
+
+def rouse(file: File, fd: Slot | int, on: Track, restore: RestoreSide) -> Callable[[], None]:
+    """Another target, which is ready."""
+    ready = on.call(x86_64.eventfd2, 1, 0, why="something ready")
+    event = epoll.pack_event(epoll.EPOLLIN, 0)
+    on.call(x86_64.epoll_ctl, fd, epoll.EPOLL_CTL_ADD, ready, event, why="so that the set is ready")
+
+    def take_back() -> None:
+        on.call(x86_64.epoll_ctl, fd, epoll.EPOLL_CTL_DEL, ready, 0, why="as it was")
+        on.call(x86_64.close, ready)
+
+    return take_back

@@ -10,14 +10,15 @@ from __future__ import annotations
 from stat import S_ISFIFO
 
 from replant.abi import fcntl, x86_64
+from replant.abi.call import Out
 from replant.errors import Blocker
 from replant.model.frozen import Frozen
 from replant.resources.shared import compare, locks, pairs, pipebuf
-from replant.resources.shared.opening import reopen
+from replant.resources.shared.opening import path_of, reopen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -112,3 +113,21 @@ def _ends(files: Sequence[File], on: Track, reader: Slot, writer: Slot) -> list[
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:
     """Capacity and open ends; the data only if no time has passed."""
     return compare.fields(before, after, ("ino", "outside", "stdio", *(["chunks"] if elapsed else [])))
+
+
+def can_rouse(f: FileFacts) -> bool:
+    """Of a read end, which is empty; from a write end that is full, a byte would have to be taken."""
+    return f.flags & fcntl.O_ACCMODE == fcntl.O_RDONLY
+
+
+def rouse(file: File, fd: Slot | int, on: Track, restore: RestoreSide) -> Callable[[], None]:
+    """Write a byte, and read it."""
+    path = fcntl.cstring(path_of(fd))
+    end = on.call(x86_64.openat, fcntl.AT_FDCWD, path, fcntl.O_WRONLY | fcntl.O_NONBLOCK, 0, why="the other end")
+    on.call(x86_64.write, end, b"x", 1, why="something to read")
+
+    def take_back() -> None:
+        on.call(x86_64.read, fd, Out(1), 1, why="empty as before")
+        on.call(x86_64.close, end)
+
+    return take_back

@@ -10,14 +10,15 @@ from __future__ import annotations
 import struct
 import time
 
-from replant.abi import fcntl, timerfd, x86_64
+from replant.abi import fcntl, poll, timerfd, x86_64
+from replant.abi.call import Out
 from replant.abi.libc import syscall
 from replant.model.frozen import Frozen
 from replant.resources.shared import compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -115,3 +116,23 @@ def same(before: State, after: State, elapsed: int) -> Iterable[str]:
         yield f"moment: {before.moment} -> {after.moment}"
     if elapsed == 0 and before.ticks != after.ticks:
         yield f"ticks: {before.ticks} -> {after.ticks}"
+
+
+def can_rouse(f: FileFacts) -> bool:
+    """Always: a timer that is not ready has no ticks to lose."""
+    return True
+
+
+def rouse(file: File, fd: Slot | int, on: Track, restore: RestoreSide) -> Callable[[], None]:
+    """Let it expire, and set it again."""
+    state = file.state
+    assert isinstance(state, State)
+    on.call(x86_64.timerfd_settime, fd, 0, fcntl.pack_times(0, 1), 0, why="expires")
+    wanted = struct.pack("=ihh", fd if isinstance(fd, int) else -1, poll.POLLIN, 0)
+    on.call(x86_64.ppoll, Out(8, wanted), 1, 0, 0, 8, why="until it has expired")
+
+    def take_back() -> None:
+        flags, value = _setting(state)
+        on.call(x86_64.timerfd_settime, fd, flags, fcntl.pack_times(state.period, value), 0, why="as it was")
+
+    return take_back
