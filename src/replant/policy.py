@@ -95,6 +95,13 @@ OPTIONS = (
         "the same, made again where they are missing",
         unit="PATH|ignore",
     ),
+    Choice(
+        "uprobes",
+        "dump",
+        "keep instructions that probes of the kernel have replaced: the probes must be there at the restore",
+        "a tree that has some is refused",
+        ("keep",),
+    ),
     Choice("unlinked-limit", "dump", "the largest deleted file to keep", "no limit", unit="BYTES"),
     Choice("terminal", "restore", "the terminal to give the tree; null for none", "that of the caller", unit="PATH"),
     Choice(
@@ -133,5 +140,14 @@ class Policy:
 
 
 DEFAULT = Policy()
-LOOKING = Policy({"ipc": "leave", "locks": "keep", "outside": "close", "peer-credentials": "change", "pending": "skip"})
+LOOKING = Policy(
+    {
+        "ipc": "leave",
+        "locks": "keep",
+        "outside": "close",
+        "peer-credentials": "change",
+        "pending": "skip",
+        "uprobes": "keep",
+    }
+)
 """For who only looks at a tree: what a dump would refuse for fear of losing it is no reason not to show it."""

@@ -48,12 +48,6 @@ static const char *secret_memory(void) {
     return hold(shared(fd, SIZE, 0));
 }
 
-static const char *sealed(void) {
-    void *at = anonymous();
-    const char *wrong = hold(at);
-    return wrong ? wrong : missing(syscall(462, at, SIZE, 0)); /* mseal */
-}
-
 static const char *userfault_memory(void) {
     void *at = anonymous();
     int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
@@ -93,15 +87,8 @@ static const char *aio(void) {
     return missing(syscall(SYS_io_setup, 8, &context));
 }
 
-static const char *key(void) {
-    int number = pkey_alloc(0, 0);
-    void *at = anonymous();
-    hold(at);
-    return number < 0 ? missing(number) : missing(pkey_mprotect(at, SIZE, PROT_READ | PROT_WRITE, number));
-}
-
 #define ROW(name) {#name, name, check}
 const struct thing memory[] = {
-    ROW(secret_memory), ROW(sealed), ROW(userfault_memory), ROW(perf_buffer), ROW(ring),
-    ROW(packet_ring), ROW(aio), ROW(key), {0},
+    ROW(secret_memory), ROW(userfault_memory), ROW(perf_buffer), ROW(ring),
+    ROW(packet_ring), ROW(aio), {0},
 };

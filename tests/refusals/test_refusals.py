@@ -48,13 +48,11 @@ THINGS = {
     "directory_notice": ("directory-notice", r"fd \d+"),
     # mappings
     "secret_memory": ("kind-secretmem", "mapping [0-9a-f-]+"),
-    "sealed": ("mapping-sl", "[0-9a-f]+"),
     "userfault_memory": ("mapping-um", "[0-9a-f]+"),
     "perf_buffer": ("mapping-pf", "[0-9a-f]+"),
     "ring": ("kind-io_uring", "mapping [0-9a-f-]+"),
     "packet_ring": ("kind-socket", "mapping [0-9a-f-]+"),
     "aio": ("kind-aio", "mapping [0-9a-f-]+"),
-    "key": ("mapping-key", "[0-9a-f]+"),
     # tasks
     "shared_files": ("shared", r"task \d+"),
     "shared_memory": ("shared-address-space", r"process \d+"),
@@ -86,7 +84,7 @@ THINGS = {
     "pid": ("namespace", "pid, pid_for_children"),
     "time": ("namespace", "time, time_for_children"),
 }
-TOGETHER = ("io_uring", "perf_event", "netlink", "sealed", "aio", "core", "keyring", "shared_files")
+TOGETHER = ("io_uring", "perf_event", "netlink", "aio", "core", "keyring", "shared_files")
 
 
 def start(things: Path, folder: Path, *names: str) -> Program:

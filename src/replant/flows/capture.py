@@ -26,7 +26,7 @@ from replant.tracee import freeze, remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any, Literal
 
     from replant.model.tree import Extent
@@ -57,6 +57,8 @@ class Capture:
         self._stats = {t.pid: procfs.stat(t.pid) for t in frozen.tasks}
         self._root = os.stat("/")
         self._views: dict[int, ThreadView] = {}
+        self._maps: dict[int, Sequence[Mapping]] = {}
+        self._left_out = ["[vsyscall]", *(["[uprobes]"] if policy.choice("uprobes") == "keep" else ())]
         self._stopped = [t.pid for t in self._alive if t.stop_signal]
         self._told: set[int] = set()
         self._terminals: Terminals | Literal[False] | None = False
@@ -204,8 +206,8 @@ class Capture:
 
     def _attributes(self, inside: Inside, links: dict[str, int]) -> Iterable[Attribute]:
         task, threads = inside.task, inside.task.threads
-        stats, restart = self._stats, self._facts.restart
-        views = [ThreadView(task, t, links, restart, stats[t.tid] if t.tid == t.pid else None) for t in threads]
+        own, maps, restart = self._stats[task.pid], self._maps[task.pid], self._facts.restart
+        views = [ThreadView(task, t, links, maps, restart, own if t.tid == t.pid else None) for t in threads]
         self._views[task.pid] = views[0]
         try:
             for view, then in zip(views, [*threads[1:], None], strict=True):
@@ -216,12 +218,15 @@ class Capture:
             self.blockers.append(blocker)
 
     def _mm(self, pid: int) -> Mm:
-        return Mm(pid, tuple(self._vma(pid, m) for m in self._facts.maps(pid) if m.path != "[vsyscall]"))
+        self._maps[pid] = self._facts.maps(pid)
+        return Mm(pid, tuple(self._vma(pid, m) for m in self._maps[pid] if m.path not in self._left_out))
 
     def _vma(self, pid: int, m: Mapping) -> Vma:
         if m.path.startswith(("[vvar", "[vdso")):
             return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "vdso", -1)
         chosen, writable, refused = _words(m.flags or "")
+        if m.path[:1] == "[":
+            refused = advice.special(m.path) or refused
         if refused:
             self._refuse(pid, m, refused)
             return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "anon", -1)
@@ -236,7 +241,7 @@ class Capture:
             code=f"mapping-{word}",
             pid=pid,
             resource=f"{m.start:x}",
-            hint="stop what uses it before the dump",
+            hint=advice.HINTS.get(word, "stop what uses it before the dump"),
         )
         self.blockers.append(blocker)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from functools import cached_property as once
 
     from replant.observe.bpf.restarts import Restart
-    from replant.observe.procfs import Stat, Status
+    from replant.observe.procfs import Mapping, Stat, Status
     from replant.tracee.task import FrozenTask, FrozenThread
 else:
 
@@ -37,10 +37,12 @@ class ThreadView:
         task: FrozenTask,
         thread: FrozenThread,
         links: dict[str, int],
+        mappings: Sequence[Mapping],
         restart: Callable[[int], Restart | None],
         stat: Stat | None = None,
     ) -> None:
         """``stat``: of the thread, where it has been read already. ``restart`` tells of a thread when asked."""
+        self.mappings = mappings
         if stat is not None:
             self.stat = stat
         self.thread = thread

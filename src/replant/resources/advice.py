@@ -1,4 +1,8 @@
-"""What can be asked of any mapping once it stands: madvise(2), mlock(2); read from VmFlags of smaps(5)."""
+"""What can be asked of any mapping once it stands: madvise(2), mlock(2), pkey_mprotect(2), mseal(2).
+
+Read from smaps(5): VmFlags, and ProtectionKey as one more word, ``pk`` and the number. A mapping is sealed last of all,
+since nothing can be asked of it then.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ if TYPE_CHECKING:
     from replant.abi.call import Track
     from replant.model.tree import Vma
 
+_EINVAL = 22
 _ADVICE = {
     "sr": mman.MADV_SEQUENTIAL,
     "rr": mman.MADV_RANDOM,
@@ -20,7 +25,7 @@ _ADVICE = {
     "wf": mman.MADV_WIPEONFORK,
 }
 #: VmFlags that belong to a mapping's State: chosen by the program, and put on again.
-KEPT = frozenset([*_ADVICE, "lo", "lf", "gd", "nr", "dp"])
+KEPT = frozenset([*_ADVICE, "lo", "lf", "gd", "nr", "dp", "sl", *[f"pk{key}" for key in range(1, 16)]])
 #: VmFlags that make a mapping impossible to keep, with the reason.
 REFUSED = {
     "um": "is registered with a userfaultfd (a lazy restore that is still loading does that, too)",
@@ -29,8 +34,19 @@ REFUSED = {
     "io": "maps the memory of a device",
     "pf": "maps the memory of a device",
     "ss": "is a shadow stack",
-    "sl": "is sealed by mseal(2)",
+    "sf": "is of persistent memory (MAP_SYNC)",
+    "uprobes": "holds instructions that uprobes of the kernel have replaced",
+    "special": "is one that the kernel makes for itself",
 }
+HINTS = {"uprobes": "take the probes away, or dump with --uprobes keep if they will be there at the restore as well"}
+_OF_PROGRAMS = ("[heap]", "[stack]", "[anon:", "[anon_shmem:", "[stack:")
+
+
+def special(name: str) -> str:
+    """The word of REFUSED for a mapping with such a name in brackets, "" if programs have it."""
+    if name.startswith(_OF_PROGRAMS):
+        return ""
+    return "uprobes" if name == "[uprobes]" else "special"
 
 
 def chosen(words: str) -> str:
@@ -43,10 +59,17 @@ def chosen(words: str) -> str:
 
 def apply(vma: Vma, on: Track) -> None:
     """Calls that put the advice of ``vma`` on again, after its pages are filled."""
-    for word in vma.flags.split():
+    words, length = vma.flags.split(), vma.end - vma.start
+    for word in words:
         advice = _ADVICE.get(word)
         if advice is not None:
-            on.call(x86_64.madvise, vma.start, vma.end - vma.start, advice, why=f"advice {word}")
-    if "lo" in vma.flags:
-        onfault = mman.MLOCK_ONFAULT if "lf" in vma.flags else 0
-        on.call(x86_64.mlock2, vma.start, vma.end - vma.start, onfault, why="locked memory")
+            on.call(x86_64.madvise, vma.start, length, advice, why=f"advice {word}")
+        if word[:2] == "pk":
+            # EINVAL: not the program's, but the one that the kernel itself uses for what may only be executed
+            ok = (_EINVAL,) if vma.prot == mman.PROT_EXEC else ()
+            on.call(x86_64.pkey_mprotect, vma.start, length, vma.prot, int(word[2:]), why="protection key", ok=ok)
+    if "lo" in words:
+        onfault = mman.MLOCK_ONFAULT if "lf" in words else 0
+        on.call(x86_64.mlock2, vma.start, length, onfault, why="locked memory")
+    if "sl" in words:
+        on.call(x86_64.mseal, vma.start, length, 0, why="sealed")

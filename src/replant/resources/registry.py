@@ -225,7 +225,7 @@ def _known(name: str) -> FileKind:
 
 #: what a process does besides its kinds, in the same order as they
 STEPS = {
-    "memory": order.Given(gives=("memory",), uses=("mapping", "room", "privilege")),
+    "memory": order.Given(gives=("memory",), uses=("mapping", "room", "privilege"), spoils=("bare",)),
     "descriptors": order.Given(gives=(), uses=("room", "privilege"), spoils=("root",)),
     "threads": order.Given(gives=("threads",), uses=("clone", "room", "privilege"), spoils=("alone",)),
 }

@@ -32,6 +32,11 @@ class TaskFacts(Protocol):
         ...
 
     @property
+    def mappings(self) -> Sequence[Any]:
+        """observe.procfs.Mapping of its address space, in order of address."""
+        ...
+
+    @property
     def registers(self) -> bytes:
         """user_regs_struct as found at the stop."""
         ...

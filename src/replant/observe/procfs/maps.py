@@ -12,7 +12,8 @@ class Mapping(Record):
     """One VMA. ``prot`` has the bits of mmap(2), ``dev`` is (major, minor), ``offset`` is in bytes.
 
     ``path`` is the file's, a name in brackets (``[heap]``, ``[vdso]``, ``[anon:…]``), or empty. ``flags`` are the
-    two-letter words of VmFlags in smaps, separated by blanks; ``None`` when they were not asked for.
+    two-letter words of VmFlags in smaps, separated by blanks, and ``pk3`` for protection key 3; ``None`` when they were
+    not asked for.
     """
 
     start: int
@@ -44,13 +45,22 @@ def _from_smaps(data: bytes) -> list[Mapping]:
     heads = [chunks[0].split(b"\n", 1)[0], *[chunk.split(b"\n", 2)[1] for chunk in chunks[1:]]]
     known: dict[bytes, str] = {}
     found = []
-    for head, chunk in zip(heads, chunks[1:], strict=False):
+    keys = b"\nProtectionKey:" in chunks[0]  # a line that all have, on a CPU with protection keys
+    for head, before, chunk in zip(heads, chunks, chunks[1:], strict=False):
         raw = chunk.split(b"\n", 1)[0]
         flags = known.get(raw)
         if flags is None:
             flags = known[raw] = raw.decode().strip()
+        if keys:
+            flags += _key(before)
         found.append(_mapping(head, flags))
     return found
+
+
+def _key(record: bytes) -> str:
+    """The protection key of a mapping as one more word; none for the key that everything has."""
+    number = record.rpartition(b"\nProtectionKey:")[2].split(None, 1)[0].decode()
+    return f" pk{number}" if number != "0" else ""
 
 
 _PROT = {

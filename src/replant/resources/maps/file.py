@@ -14,8 +14,16 @@ VERSION = 1
 
 
 def make(vma: Vma, fd: Slot | int, prot: int, on: Track, restore: RestoreSide) -> None:
-    """Map the descriptor; pages that were changed privately are filled in afterwards."""
+    """Map the descriptor; pages that were changed privately are filled in afterwards.
+
+    The kernel puts its probes into what is mapped for execution and not for writing (uprobe_mmap), so code whose pages
+    are to be filled is mapped as it was first.
+    """
     how = (mman.MAP_SHARED if vma.shared else mman.MAP_PRIVATE) | mman.MAP_FIXED_NOREPLACE
     if "nr" in vma.flags:
         how |= mman.MAP_NORESERVE
-    on.call(x86_64.mmap, vma.start, vma.end - vma.start, prot, how, fd, vma.offset, why="file mapping")
+    code = prot != vma.prot and vma.prot & mman.PROT_EXEC
+    length, first = vma.end - vma.start, vma.prot if code else prot
+    on.call(x86_64.mmap, vma.start, length, first, how, fd, vma.offset, why="file mapping")
+    if code:
+        on.call(x86_64.mprotect, vma.start, length, prot, why="writable while it is filled")

@@ -18,6 +18,7 @@ word             means                                                          
 ``privilege``    the thread has the restorer's capabilities and user 0             ``credentials``
 ``room``         no resource limit is in force that the restorer has not itself    ``limits``
 ``mapping``      memory can be mapped with every protection                        ``mdwe``, ``personality``
+``bare``         nothing of the program is mapped yet                              mapping it (given)
 ``clone``        a clone made now is a stub as described above                     what a clone inherits in part
 ``root``         the root directory is the restorer's                              changing it (given)
 ``alone``        the process has one thread                                        cloning the threads (given)
@@ -46,6 +47,6 @@ GIVEN = frozenset({"memory", "threads", "family"})
 OF_A_THREAD = frozenset({"privilege", "pending", "pdeathsig"})
 
 WORDS = GIVEN | {
-    *("privilege", "room", "mapping", "clone", "alone", "root"),
+    *("privilege", "room", "mapping", "bare", "clone", "alone", "root"),
     *("dispositions", "pending", "dumpable", "pdeathsig"),
 }
