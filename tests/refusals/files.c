@@ -44,7 +44,7 @@ static const char *perf_event(void) {
 }
 
 static const char *bpf_map(void) {
-    union bpf_attr attributes = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 1};
+    union bpf_attr attributes = {.map_type = BPF_MAP_TYPE_LRU_HASH, .key_size = 4, .value_size = 8, .max_entries = 1};
     return hold(syscall(SYS_bpf, BPF_MAP_CREATE, &attributes, sizeof attributes));
 }
 

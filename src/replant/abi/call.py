@@ -37,7 +37,20 @@ class Slot:
         return f"${self.track.actor}.{self.index}"
 
 
-Arg = int | bytes | Out | Slot
+class Packed:
+    """A structure with pointers in it: at each offset of ``inside`` stands the address of the bytes there."""
+
+    __slots__ = ("inside", "text")
+
+    def __init__(self, text: bytes, inside: dict[int, bytes]) -> None:
+        self.text = text
+        self.inside = inside
+
+    def __repr__(self) -> str:
+        return f"Packed({len(self.text)})"
+
+
+Arg = int | bytes | Out | Packed | Slot
 
 
 class Call:

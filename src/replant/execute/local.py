@@ -6,9 +6,9 @@ import os
 from time import monotonic_ns
 
 from replant.abi import libc, x86_64
-from replant.abi.call import Answer, Out, Slot
+from replant.abi.call import Answer, Out, Packed, Slot
 from replant.abi.shortage import SHORTAGE
-from replant.errors import ReplantError
+from replant.errors import Bug, ReplantError
 from replant.execute import standin
 from replant.execute.native import Native
 from replant.journal import current
@@ -91,6 +91,8 @@ def _one(call: Call) -> Answer:
         elif isinstance(arg, Out):
             outs.append(bytearray(arg.start.ljust(arg.size, b"\0")))
             args.append(outs[-1])
+        elif isinstance(arg, Packed):
+            raise Bug(f"{x86_64.name(call.nr)} of a stand-in with pointers", resource=call.why)
         else:
             args.append(arg)
     return Answer(libc.syscall_raw(call.nr, *args), [bytes(o) for o in outs])

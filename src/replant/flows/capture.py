@@ -58,7 +58,7 @@ class Capture:
         self._root = os.stat("/")
         self._views: dict[int, ThreadView] = {}
         self._maps: dict[int, Sequence[Mapping]] = {}
-        self._left_out = ["[vsyscall]", *(["[uprobes]"] if policy.choice("uprobes") == "keep" else ())]
+        self._left_out = ["[vsyscall]", *(["[uprobes]"] if self.policy("uprobes") == "keep" else ())]
         self._stopped = [t.pid for t in self._alive if t.stop_signal]
         self._told: set[int] = set()
         self._terminals: Terminals | Literal[False] | None = False

@@ -9,7 +9,7 @@ import os
 from struct import Struct, error
 
 from replant.abi import x86_64
-from replant.abi.call import Answer, Out, Slot
+from replant.abi.call import Answer, Out, Packed, Slot
 from replant.errors import Bug, ReplantError
 
 from .blob import ERROR_OK, LOAD, NOT_RUN, TRAP
@@ -131,9 +131,14 @@ def _pack_slowly(batch: Encoded, at: int, call: Call, flags: int, track: Track |
     _PACK_UNSIGNED[len(values)](batch.records, at, call.nr, flags, *values)
 
 
-def _place(batch: Encoded, index: int, arg: bytes | Out) -> int:
+def _place(batch: Encoded, index: int, arg: bytes | Out | Packed) -> int:
     """Put an argument that the kernel reads or fills into the data; its address."""
     data = batch.data
+    if isinstance(arg, Packed):
+        text = bytearray(arg.text)
+        for at, pointed in arg.inside.items():
+            text[at : at + 8] = _place(batch, index, pointed).to_bytes(8, "little")
+        arg = bytes(text)
     start = len(data)
     if isinstance(arg, Out):
         batch.outs.append((index, start, start + arg.size))

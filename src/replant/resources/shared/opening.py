@@ -102,12 +102,23 @@ def reopen(on: Track, fd: Slot | int, flags: int, why: str) -> Slot:
 
     The number of ``fd`` is not known while the track is written, so it stands in for standard input for that moment.
     """
+    kept = as_zero(on, fd)
+    made = open_path(on, "/proc/self/fd/0", flags & ~fcntl.O_NOFOLLOW, why)
+    zero_again(on, kept)
+    return made
+
+
+def as_zero(on: Track, fd: Slot | int) -> Slot:
+    """Give ``fd`` a number that is known while the track is written: 0. What `zero_again` needs is returned."""
     kept = on.call(x86_64.fcntl, 0, fcntl.F_DUPFD_CLOEXEC, 3, why="put standard input aside")
     on.call(x86_64.dup3, fd, 0, fcntl.O_CLOEXEC, why="a number that is known")
-    made = open_path(on, "/proc/self/fd/0", flags & ~fcntl.O_NOFOLLOW, why)
+    return kept
+
+
+def zero_again(on: Track, kept: Slot) -> None:
+    """Standard input is what it was."""
     on.call(x86_64.dup3, kept, 0, 0, why="standard input again")
     on.call(x86_64.close, kept)
-    return made
 
 
 def lasting(flags: int) -> int:
