@@ -43,7 +43,6 @@ THINGS = {
     "landlock": ("kind-landlock_ruleset", r"fd \d+"),
     "filesystem": ("kind-fscontext", r"fd \d+"),
     "detached_mount": ("name", r"fd \d+"),
-    "namespace": ("kind-net", r"fd \d+"),
     "pidfd_outside": ("outside", r"fd \d+"),
     "directory_notice": ("directory-notice", r"fd \d+"),
     # mappings
