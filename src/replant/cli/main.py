@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-COMMANDS = ("demo", "check", "dump", "restore", "show", "diff", "plan", "log", "ps", "export", "image")
+COMMANDS = ("demo", "check", "dump", "restore", "show", "diff", "plan", "log", "ps", "export", "image", "cleanup")
 
 
 def run() -> NoReturn:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from replant.model.frozen import Frozen
     from replant.model.tree import Extent, File, Vma
     from replant.observe.bpf.terminals import Terminals
+    from replant.resources.shared.leftover import Leftover
     from replant.resources.task_facts import TaskFacts as TaskFacts
 else:
     Protocol = object
@@ -227,6 +228,14 @@ class FileKind(Protocol):
 
     def complete(self, files: Sequence[File]) -> None:
         """Optional. At dump, once all files are read: has the group all its parts? :raises Blocker:"""
+        ...
+
+    def leftovers(self, files_of: Callable[[str], Sequence[File] | None]) -> list[Leftover]:
+        """Optional. What of trees that are away is in the kernel; ``files_of`` an image: None if there is none."""
+        ...
+
+    def clear(self, names: Sequence[str]) -> None:
+        """With `leftovers`: take away those of these names."""
         ...
 
     def adapt(self, state: Any, choice: Callable[[str], str]) -> Frozen:

@@ -141,6 +141,16 @@ def map_name(link: str) -> str:
 _SYSV = "/proc/sysvipc"
 
 
+def with_hook(name: str) -> dict[str, FileKind]:
+    """All kinds of files that have something of an optional name; loads every kind."""
+    from replant.resources import files
+
+    folder = os.path.dirname(files.__file__ or "")
+    names = sorted(n[:-3] for n in os.listdir(folder) if n.endswith(".py") and not n.startswith("_"))
+    kinds = {n: kind for n in names if (kind := file_kind(n)) is not None}
+    return {n: kind for n, kind in kinds.items() if hook(kind, name) is not None}
+
+
 def standing() -> Iterable[tuple[str, FileKind]]:
     """The kinds of objects that stand by themselves, of which there may be any here."""
     groups = file_kind("control_group")

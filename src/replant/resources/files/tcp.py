@@ -16,7 +16,7 @@ from stat import S_ISSOCK
 
 from replant.abi import inet, poll, socket, x86_64
 from replant.model.frozen import Frozen
-from replant.resources.shared import compare, sockopt, tcp_connection, tcp_make, tcp_refuse
+from replant.resources.shared import compare, sockopt, tcp_connection, tcp_leftover, tcp_make, tcp_refuse
 from replant.resources.shared import inet as common
 from replant.resources.shared.refusal import hinder, refuse
 from replant.resources.shared.tcp_connection import WITH_PEER, Connection
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
     from replant.resources.protocol import DumpSide, FileFacts, Hold, RestoreSide
+    from replant.resources.shared.leftover import Leftover
 
 VERSION = 2
 SEEKABLE = False
@@ -139,7 +140,7 @@ def check(file: File) -> None:
     state = _state(file)
     common.check(file, state.socket)
     if state.connection is not None and state.connection.state in WITH_PEER:
-        from replant.resources.shared.tcp_leftover import Diag
+        from replant.resources.shared.tcp_diag import Diag
 
         local, peer = state.socket.address, state.connection.peer
         with Diag() as diag:
@@ -152,6 +153,24 @@ def receive(files: Sequence[File], restore: RestoreSide) -> Hold | None:
     """The packets of connections, until they are awake."""
     saved = [(s.socket.address, s.connection) for s in map(_state, files) if s.connection is not None]
     return tcp_connection.Return(saved) if saved else None
+
+
+def leftovers(files_of: Callable[[str], Sequence[File] | None]) -> list[Leftover]:
+    """The tables that hold off packets."""
+    return tcp_leftover.tables(lambda path: _addresses(files_of(path)))
+
+
+def _addresses(files: Sequence[File] | None) -> list[tuple[str, bytes, bytes]] | None:
+    """Of each connection the table that holds off its packets, and both ends."""
+    if files is None:
+        return None
+    states = [_state(file) for file in files]
+    return [(s.connection.lock, s.socket.address, s.connection.peer) for s in states if s.connection is not None]
+
+
+def clear(names: Sequence[str]) -> None:
+    """Let the packets pass."""
+    tcp_leftover.clear(names)
 
 
 def group(file: File) -> object:

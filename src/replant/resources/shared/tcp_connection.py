@@ -15,7 +15,7 @@ from replant.model.tree import Extent
 from replant.resources.shared import packet_lock, tcp_repair
 from replant.resources.shared.packet_lock import Lock, unused_name
 from replant.resources.shared.refusal import refuse
-from replant.resources.shared.tcp_leftover import Diag
+from replant.resources.shared.tcp_diag import Diag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,56 +1,50 @@
-"""What the kernel still has of a connection that is to be made again: sockets without a program, asked of sock_diag(7).
-
-A tree that was killed by somebody else leaves sockets that try to end their connections (FIN_WAIT, TIME_WAIT, …) with
-the very addresses that the restored ones need. Nobody can use them any more, so they make room.
-"""
+"""Tables that hold off packets of connections: which are in use, which wait for a restore, which are left over."""
 
 from __future__ import annotations
 
-from struct import pack, unpack_from
+from replant.resources.shared.leftover import AWAY, IN_USE, LEFT_OVER, Leftover
+from replant.resources.shared.packet_lock import Lock
+from replant.resources.shared.tcp_diag import Diag
 
-from replant.abi import inet, libc, netlink, sock_diag, socket, x86_64
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-_NO_COOKIE = b"\xff" * 8
+    from replant.resources.shared.packet_lock import Table
+
+    Ends = tuple[str, bytes, bytes]
 
 
-class Diag:
-    """A sock_diag socket; for use in a ``with``."""
+def tables(ends_of: Callable[[str], list[Ends] | None]) -> list[Leftover]:
+    """All there are. ``ends_of`` an image tells of its connections the name of their table and both addresses."""
+    lock = Lock()
+    try:
+        return [_judged(table, ends_of) for table in lock.tables()]
+    finally:
+        lock.close()
 
-    def __enter__(self) -> Diag:
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._fd = libc.syscall(x86_64.socket, netlink.AF_NETLINK, kind, netlink.NETLINK_SOCK_DIAG)
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        libc.syscall(x86_64.close, self._fd)
+def _judged(table: Table, ends_of: Callable[[str], list[Ends] | None]) -> Leftover:
+    state, why = (IN_USE, "a dump or a restore is at work") if table.held else _waiting(table, ends_of(table.image))
+    return Leftover(table.name, "packets of TCP connections", table.image, state, why)
 
-    def owner(self, local: bytes, peer: bytes) -> int | None:
-        """The inode of the socket with these addresses, 0 if no program has it any more, None if there is none."""
-        kind, body = self._ask(sock_diag.SOCK_DIAG_BY_FAMILY, local, peer, 0)
-        if kind == netlink.NLMSG_ERROR:
-            return None
-        inode: int = unpack_from(sock_diag.INET_ANSWER, body)[-1]
-        return inode
 
-    def signs(self, local: bytes, peer: bytes) -> bool:
-        """Whether the socket with these addresses has keys to sign its segments with (TCP_MD5SIG)."""
-        kind, body = self._ask(sock_diag.SOCK_DIAG_BY_FAMILY, local, peer, 0)
-        found = netlink.attributes(body, sock_diag.INET_ANSWER_SIZE)
-        return kind != netlink.NLMSG_ERROR and any(name == sock_diag.INET_MD5SIG for name, _ in found)
+def _waiting(table: Table, ends: list[Ends] | None) -> tuple[str, str]:
+    if ends is None:
+        return LEFT_OVER, f"the image {table.image} is gone"
+    own = [(local, peer) for name, local, peer in ends if name == table.name]
+    if not own:
+        return LEFT_OVER, f"{table.image} is another image now"
+    with Diag() as diag:
+        if any(diag.owner(*pair) for pair in own):
+            return LEFT_OVER, "the tree runs: its connections are open, and held off"
+    return AWAY, f"the image {table.image} waits to be restored"
 
-    def destroy(self, local: bytes, peer: bytes) -> None:
-        """Take away a socket that no program has."""
-        if self.owner(local, peer) == 0:
-            self._ask(sock_diag.SOCK_DESTROY, local, peer, netlink.F_ACK)
 
-    def _ask(self, kind: int, local: bytes, peer: bytes, flags: int) -> tuple[int, bytes]:
-        family = int.from_bytes(local[:2], "little")
-        hosts = inet.host(local).ljust(16, b"\0") + inet.host(peer).ljust(16, b"\0")
-        id_ = local[2:4] + peer[2:4] + hosts + bytes(4) + _NO_COOKIE
-        body = pack(sock_diag.INET_REQUEST, family, inet.IPPROTO_TCP, 0, 0, sock_diag.ALL_STATES, id_)
-        length = netlink.HEADER_SIZE + len(body)
-        request = pack(netlink.HEADER, length, kind, netlink.F_REQUEST | flags, 1, 0) + body
-        libc.syscall(x86_64.sendto, self._fd, request, length, 0, 0, 0)
-        answer = bytearray(1 << 14)
-        size = libc.syscall(x86_64.recvfrom, self._fd, answer, len(answer), 0, 0, 0)
-        return next(netlink.messages(bytes(answer[:size])))
+def clear(names: Sequence[str]) -> None:
+    """Take tables away."""
+    lock = Lock()
+    try:
+        lock.lift(names)
+    finally:
+        lock.close()

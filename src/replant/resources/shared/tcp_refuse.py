@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from replant.abi import inet, libc, poll, socket, x86_64
 from replant.resources.shared.refusal import refuse
-from replant.resources.shared.tcp_leftover import Diag
+from replant.resources.shared.tcp_diag import Diag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
