@@ -48,9 +48,7 @@ class Peer:
         """Wait until both ends have got more, and found it right."""
         assert self.stream
         before = self.stream.sent, self.stream.received
-        wait.until(
-            lambda: self._error() or (self.stream.sent > before[0] and self.stream.received > before[1]), "it goes on"
-        )
+        wait.until(lambda: self.stream.wrong or self._more(*before), "it goes on")
         assert not self.stream.wrong
 
     def _more(self, sent: int, received: int) -> bool:
