@@ -38,12 +38,17 @@ def ask(program: Program) -> None:
 def kept(folder: Path, *words: str, options: tuple[str, ...] = (), times: int = 2) -> None:
     """Through ``times`` dumps and restores, each checked by the program itself."""
     with start(folder, *words) as program:
-        for turn in range(times):
-            image = folder / f"image{turn}"
-            replant_json("dump", program.root, "-o", image, "--kill", *options)
-            program.reap()
-            replant_json("restore", image, "--detach")
-            ask(program)
+        through(program, folder, options, times)
+
+
+def through(program: Program, folder: Path, options: tuple[str, ...] = (), times: int = 2) -> None:
+    """Uproot, replant and ask it, ``times`` times."""
+    for turn in range(times):
+        image = folder / f"image{turn}"
+        replant_json("dump", program.root, "-o", image, "--kill", *options)
+        program.reap()
+        replant_json("restore", image, "--detach")
+        ask(program)
 
 
 def refused(folder: Path, *words: str, naming: str, options: tuple[str, ...] = ()) -> None:

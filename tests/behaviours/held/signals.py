@@ -150,3 +150,55 @@ def _ppoll(mask: bytes) -> None:
 def _epoll_pwait(mask: bytes) -> None:
     with select.epoll() as poll:
         _interrupted(x86_64.epoll_pwait, poll.fileno(), bytearray(12), 1, -1, mask, 8)
+
+
+def parent_death() -> Check:
+    """Told of the end of its parent when that dies, and not because of the restore."""
+    number = signal.SIGRTMIN + 12
+    told, answer = os.pipe()
+    syscall_raw(x86_64.prctl, 36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: the orphan is ours
+    middle = _family(number, answer)
+
+    def check() -> None:
+        nonlocal middle
+        assert not select.select([told], [], [], 0)[0], "told by the restore"
+        os.kill(middle, signal.SIGKILL)
+        os.waitpid(middle, 0)
+        orphan = int(os.read(told, 100))
+        os.waitpid(orphan, 0)
+        middle = _family(number, answer)
+
+    return check
+
+
+def _family(number: int, answer: int) -> int:
+    """A child with a child, which tells its pid and ends when the former dies."""
+    ready, go = os.pipe()
+    middle = os.fork()
+    if middle:
+        os.read(ready, 1)
+        os.close(ready)
+        os.close(go)
+        return middle
+    if os.fork():
+        signal.pause()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    syscall_raw(x86_64.prctl, 1, number, 0, 0, 0)  # PR_SET_PDEATHSIG
+    os.write(go, b"x")
+    signal.sigwait([number])
+    os.write(answer, str(os.getpid()).encode())
+    os._exit(0)
+
+
+def pending_trap() -> Check:
+    """SIGTRAP, which those who trace use, is blocked and pending."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTRAP])
+    os.kill(os.getpid(), signal.SIGTRAP)
+
+    def check() -> None:
+        info = signal.sigtimedwait([signal.SIGTRAP], 0)
+        assert info is not None and info.si_pid == os.getpid(), f"{info}"
+        assert signal.sigtimedwait([signal.SIGTRAP], 0) is None
+        os.kill(os.getpid(), signal.SIGTRAP)
+
+    return check
