@@ -17,6 +17,9 @@ from live.command import replant, replant_json
 from live.loading import until_loaded
 from live.program import Program, tree
 
+BASE = "base"
+"""In the words of a dump: an image made just before, with --track, after which the program has gone on."""
+
 
 class Mode:
     """A way to dump and to restore, and the user the program runs as; the same tests run in every one."""
@@ -44,6 +47,7 @@ MODES = {
     "snapshot": Mode(dump=("--snapshot",)),
     "compressed": Mode(dump=("--kill", "--compress", "zstd")),
     "lazy": Mode(restore=("--detach", "--lazy")),
+    "incremental": Mode(dump=("--kill", "--parent", BASE)),
 }
 _STOPPED = ("task: state was 'R', is 'T'", "task: stop_signal was 0, is 19")
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
@@ -86,6 +90,7 @@ def roundtrip(
 
 def uproot(program: Program, image: Path, words: tuple[str, ...], check: Callable[[], None]) -> dict[str, Any]:
     """Dump the tree; where the mode lets it live, make sure that it does, then end it all the same."""
+    words = _based(program, image, words, check)
     report: dict[str, Any] = replant_json("dump", program.root, "-o", image, *words)
     if "--kill" in words:
         program.reap()
@@ -100,6 +105,17 @@ def uproot(program: Program, image: Path, words: tuple[str, ...], check: Callabl
         os.rename(again, image)
     program.kill()
     return report
+
+
+def _based(program: Program, image: Path, words: tuple[str, ...], check: Callable[[], None]) -> tuple[str, ...]:
+    """The words with a real image in the place of `BASE`."""
+    if BASE not in words:
+        return words
+    base = f"{image}.base"
+    others = [word for word in words if word not in ("--kill", "--parent", BASE)]
+    replant_json("dump", program.root, "-o", base, "--track", *others)
+    check()
+    return tuple(base if word == BASE else word for word in words)
 
 
 def unchanged(image: Path, pid: int, *, stopped: bool = False, but: tuple[str, ...] = ()) -> None:

@@ -38,10 +38,13 @@ PM_PRESENT = 1 << 63
 _REGIONS = 512  # 12 KiB: a larger vector costs more in page faults than it saves in calls
 
 
-def pagemap_scan(fd: int, start: int, end: int, inverted: int, mask: int, anyof: int, answer: int) -> array[int]:
+def pagemap_scan(
+    fd: int, start: int, end: int, inverted: int, mask: int, anyof: int, answer: int, flags: int = 0
+) -> array[int]:
     """Regions of pages in [start, end) that have all bits of ``mask`` and one of ``anyof``, ``inverted`` ones flipped.
 
     ``fd`` is an open /proc/PID/pagemap. The answer is flat: start, end, categories (those in ``answer``), start, …
+    ``flags``: with PM_SCAN_WP_MATCHING these pages are write-protected, mappings that cannot be are left out.
 
     :raises OSError: ENOTTY: a kernel before 6.7; EINVAL: it does not know one of the categories.
     """
@@ -49,7 +52,9 @@ def pagemap_scan(fd: int, start: int, end: int, inverted: int, mask: int, anyof:
     vector = array("Q", bytes(24 * _REGIONS))
     place, _ = vector.buffer_info()
     while start < end:
-        arg = bytearray(array("Q", (96, 0, start, end, 0, place, _REGIONS, 0, inverted, mask, anyof, answer)).tobytes())
+        arg = bytearray(
+            array("Q", (96, flags, start, end, 0, place, _REGIONS, 0, inverted, mask, anyof, answer)).tobytes()
+        )
         count = syscall(x86_64.ioctl, fd, PAGEMAP_SCAN, arg)
         found += vector[: 3 * count]
         # where the walk has stopped; when the vector is full, that can lie before the end of the last region

@@ -1,14 +1,18 @@
-"""userfaultfd(2): missing pages of another process, told of and filled in: ``linux/userfaultfd.h``.
+"""userfaultfd(2): pages of another process, missing ones filled in, written ones noted: ``linux/userfaultfd.h``.
 
 ``struct uffd_msg`` is 32 bytes: the event at 0, its arguments from 8 on::
 
     PAGEFAULT  flags, address             FORK   descriptor of the child's userfaultfd (32 bits)
     REMAP      from, to, length           REMOVE, UNMAP  start, end
+
+With WP_ASYNC (Linux 6.7) a write to a protected page is let through by the kernel itself, which takes the protection
+away: PAGEMAP_SCAN then says that the page is written. Nobody waits for anybody, and no message comes.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 from struct import Struct, pack
 
 from replant.abi import x86_64
@@ -18,11 +22,14 @@ API = 0xAA
 PAGEFAULT, FORK, REMAP, REMOVE, UNMAP = 0x12, 0x13, 0x14, 0x15, 0x16
 EVENT_FORK, EVENT_REMAP, EVENT_REMOVE, EVENT_UNMAP = 1 << 1, 1 << 2, 1 << 3, 1 << 6
 CAN_POISON = 1 << 14
+WP_ASYNC = 1 << 15
 MESSAGE = 32
 
 _API, _REGISTER, _WAKE = 0xC018AA3F, 0xC020AA00, 0x8010AA02
 _COPY, _ZEROPAGE, _POISON = 0xC028AA03, 0xC020AA04, 0xC020AA08
-_MISSING = 1
+_MISSING, _WP = 1, 2
+#: of the system call, for WP_ASYNC; UFFD_USER_MODE_ONLY needs no privilege, and nobody handles faults
+QUIETLY = os.O_CLOEXEC | os.O_NONBLOCK | 1
 
 _COPY_ARG, _RANGE_ARG = Struct("<QQQQq"), Struct("<QQQq")
 
@@ -35,6 +42,17 @@ def api(fd: int, features: int) -> None:
 def register(fd: int, start: int, length: int) -> None:
     """Have missing pages of a range told from now on. :raises OSError: it is no private memory, or registered."""
     syscall(x86_64.ioctl, fd, _REGISTER, bytearray(pack("<QQQQ", start, length, _MISSING, 0)))
+
+
+def note_writes(fd: int, start: int, length: int) -> bool:
+    """Have writes to a mapping noted from its next protection on; False if it cannot be, or is somebody else's.
+
+    :raises OSError: ENOMEM, ESRCH: the address space is gone.
+    """
+    done = syscall_raw(x86_64.ioctl, fd, _REGISTER, bytearray(pack("<QQQQ", start, length, _WP, 0)))
+    if done < 0 and -done not in (errno.EINVAL, errno.EBUSY, errno.EPERM):
+        raise OSError(-done, os.strerror(-done))
+    return done >= 0
 
 
 def wake(fd: int, start: int, length: int) -> None:

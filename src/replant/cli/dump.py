@@ -21,6 +21,12 @@ COMMAND = Command(
         Option("-s --stop", "leave the tree stopped (SIGSTOP); SIGCONT lets it go on"),
         Option("--snapshot", "stop the tree only while it is copied in memory, and save the copy while it runs"),
         Option("--compress", "the page store, once the tree runs on", value="HOW", choices=("none", "lz4", "zstd")),
+        Option("--track", "note from now on what the tree writes, for the next dump with --parent"),
+        Option(
+            "--parent",
+            "save only what has changed since IMAGE, made by the last dump with --track",
+            value="IMAGE",
+        ),
         Option("--journal", "keep the journal there too, whatever becomes of the image", value="FILE"),
         *policy_options("dump"),
     ],
@@ -44,9 +50,19 @@ def main(argv: Sequence[str]) -> int:
     from replant.flows.dump import dump
 
     kill, stop, journal = words.flag("kill"), words.flag("stop"), words.text("journal")
-    snapshot, compress = words.flag("snapshot"), words.text("compress", "none")
+    if kill and words.flag("track"):
+        raise COMMAND.wrong("--kill and --track exclude each other")
     report = dump(
-        pid, image, kill=kill, stop=stop, snapshot=snapshot, compress=compress, journal=journal, policy=words.policy()
+        pid,
+        image,
+        kill=kill,
+        stop=stop,
+        snapshot=words.flag("snapshot"),
+        compress=words.text("compress", "none"),
+        parent=words.text("parent"),
+        track=words.flag("track"),
+        journal=journal,
+        policy=words.policy(),
     )
     if words.flag("json"):
         from replant.cli.output import document
@@ -79,6 +95,8 @@ def _tell(report: DumpReport) -> None:
 
     what = f"{count(report.tasks, 'task')}, {count(report.threads, 'thread')}, {size(report.bytes_written)}"
     told = [f"{report.image}: {what}; {report.total_ms:.0f} ms, stopped for {report.frozen_ms:.1f} ms"]
+    if report.pages_kept:
+        told.append(f"{size(4096 * report.pages_kept)} of memory are in the images that it builds on")
     if report.copies:
         twice = f"{size(report.copies_bytes)} of memory were there twice in the end"
         told.append(f"copies in memory lived for {report.copies_ms:.0f} ms; {twice}")

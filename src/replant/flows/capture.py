@@ -19,6 +19,7 @@ from replant.flows.tree import derive_tree
 from replant.journal import current
 from replant.model.tree import Attribute, Mm, Model, Task, Vma
 from replant.observe import procfs
+from replant.pages.scan import is_watched
 from replant.pages.store import PageReader, PageWriter
 from replant.policy import DEFAULT
 from replant.resources import advice, registry
@@ -227,7 +228,7 @@ class Capture:
         chosen, writable, refused = _words(m.flags or "")
         if m.path[:1] == "[":
             refused = advice.special(m.path) or refused
-        if refused:
+        if refused and not (refused == advice.WATCHED and is_watched(pid, m.start, m.end)):
             self._refuse(pid, m, refused)
             return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "anon", -1)
         if m.inode or m.path[:1] == "/":  # the first segment of System V has the inode number 0
@@ -253,7 +254,7 @@ def _words(words: str) -> tuple[str, bool, str]:
     """Of a VmFlags line: the kept words, whether the mapping may be written to, and a word that is refused."""
     if words not in _known_words:
         split = words.split()
-        refused = next((word for word in split if word in advice.REFUSED), "")
+        refused = max([word for word in split if word in advice.REFUSED], key=advice.WATCHED.__ne__, default="")
         _known_words[words] = (advice.chosen(words), "mw" in split, refused)
     return _known_words[words]
 

@@ -12,16 +12,19 @@ import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 from struct import iter_unpack
 
+from replant.errors import ReplantError
 from replant.flows import elsewhere
 from replant.flows.asking import Asker
 from replant.flows.capture import Capture
 from replant.flows.facts import Facts
 from replant.flows.recording import Recording
-from replant.flows.saving import Contents
+from replant.flows.saving import Contents, Known
 from replant.image import sums
 from replant.image.container import ImageWriter
 from replant.journal import current
 from replant.model.frozen import Frozen
+from replant.model.invariants import GUARD, PAGE
+from replant.model.places import split
 from replant.pages import identity
 from replant.pages.store import PageWriter
 from replant.policy import DEFAULT
@@ -41,7 +44,8 @@ _GUESS = 256
 
 
 class DumpReport(Frozen):
-    """What a dump did; times in milliseconds. ``pages_written`` counts pages of 4096 bytes.
+    """What a dump did; times in milliseconds. ``pages_written`` counts pages of 4096 bytes, ``pages_kept``
+    those that earlier images have.
 
     ``root_pid`` is the root as it was named; in the image it has the number of its own pid namespace.
 
@@ -54,6 +58,7 @@ class DumpReport(Frozen):
     tasks: int
     threads: int
     pages_written: int
+    pages_kept: int
     bytes_written: int
     frozen_ms: float
     total_ms: float
@@ -61,6 +66,16 @@ class DumpReport(Frozen):
     copies_ms: float
     copies_bytes: int
     notes: tuple[str, ...] = ()
+
+
+class Ways(Frozen):
+    """How a dump is done: ``how`` the tree is let go of (run, stop, kill), and the choices of `dump`."""
+
+    how: str
+    snapshot: bool
+    compress: str
+    parent: str
+    track: bool
 
 
 def dump(
@@ -71,6 +86,8 @@ def dump(
     stop: bool = False,
     snapshot: bool = False,
     compress: str = "none",
+    parent: str = "",
+    track: bool = False,
     journal: str = "",
     policy: Policy = DEFAULT,
 ) -> DumpReport:
@@ -78,62 +95,81 @@ def dump(
 
     ``compress``: ``lz4`` or ``zstd`` for the page store, once the tree runs on; each needs its library.
     ``snapshot``: it is stopped only until its processes are copied in memory, and runs on while these are saved.
+    ``track``: what it writes from this dump on is noted, so that the next one can name this image as its ``parent``,
+    and saves only what has changed.
     The image has the journal in it; ``journal`` names a file that shall have it too, whatever becomes of the image.
 
     :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
     :raises ReplantError: the dump failed; the tree runs on.
     """
+    ways = Ways("kill" if kill else "stop" if stop else "run", snapshot, compress, parent, track)
     if number := elsewhere.number(pid):
+        if track or parent:
+            raise _not_there(pid)
         where = (os.path.abspath(image), os.path.abspath(journal) if journal else "")
-        there = partial(
-            _dump, number, where[0], where[1], kill=kill, stop=stop, snapshot=snapshot, compress=compress, policy=policy
-        )
-        return elsewhere.report(pid, there, kill)
-    return _dump(pid, image, journal, kill=kill, stop=stop, snapshot=snapshot, compress=compress, policy=policy)
+        return elsewhere.report(pid, partial(_dump, number, *where, ways, policy), kill)
+    return _dump(pid, image, journal, ways, policy)
 
 
-def _dump(
-    pid: int, image: str, journal: str, *, kill: bool, stop: bool, snapshot: bool, compress: str, policy: Policy
-) -> DumpReport:
+def _not_there(pid: int) -> ReplantError:
+    return ReplantError(
+        f"the tree of {pid} is in a pid namespace of its own: it is not tracked from outside",
+        code="namespace",
+        pid=pid,
+        hint="dump it without --parent and --track",
+    )
+
+
+def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> DumpReport:
     began = time.perf_counter_ns()
-    how = "kill" if kill else "stop" if stop else "run"
     gc.disable()
     try:
-        with ImageWriter.create(image, compress) as out, Recording("dump", out.journal_path, journal) as trace:
+        with ImageWriter.create(image, ways.compress) as out, Recording("dump", out.journal_path, journal) as trace:
             with trace.journal.phase("prepare"):
                 asker, facts = Asker(), Facts(pid)
                 registry.preload(_links(pid))  # modules are loaded before the tree is stopped
-                contents = _contents(pid, snapshot, how)
-            with contents, freeze(pid) as frozen:
-                store = PageWriter(out.pages_fd)
-                capture = Capture(frozen, store, policy, asker, facts, out.path)
-                model = _look(capture)
-                contents.hold(frozen, model, store, out.written)
-                early = snapshot and how == "run"
-                if early:
-                    frozen.release()
-                with trace.journal.phase("pages"):
-                    model = model._replace(mms=tuple(contents.save(model.mms, store, out.written)))
-                if how == "kill":  # it dies only when the image is there
-                    _finish(out, model, trace)
-                if not early:
-                    frozen.release(how)
-            if how != "kill":
-                _finish(out, model, trace)
+                known = _known(pid, ways, image)
+                contents = _contents(pid, ways, known)
+            with known:
+                with contents, freeze(pid) as frozen:
+                    store = PageWriter(out.pages_fd)
+                    model = _look(Capture(frozen, store, policy, asker, facts, out.path))
+                    contents.hold(frozen, model, store, out.written)
+                    early = ways.snapshot and ways.how == "run"
+                    if early:
+                        frozen.release()
+                    with trace.journal.phase("pages"):
+                        model = model._replace(mms=tuple(contents.save(model.mms, store, out.written)))
+                    if ways.how == "kill":  # it dies only when the image is there
+                        _finish(out, model, known, trace)
+                    if not early:
+                        frozen.release(ways.how)
+                if ways.how != "kill":
+                    _finish(out, model, known, trace)
+                known.finish(out.identity, out.path)
             return _report(out, model, frozen, contents, began)
     finally:
         gc.enable()
 
 
-def _contents(pid: int, snapshot: bool, how: str) -> Contents:
+def _known(pid: int, ways: Ways, image: str) -> Known:
+    """What need not be saved again."""
+    if not ways.parent and not ways.track:
+        return Known()
+    from replant.flows.increments import Increment
+
+    return Increment(pid, ways.parent, ways.track, image)
+
+
+def _contents(pid: int, ways: Ways, known: Known) -> Contents:
     """Where the pages will be read from."""
-    if not snapshot:
-        return Contents()
+    if not ways.snapshot:
+        return Contents(known)
     from replant.flows import snapshots
 
-    if how == "run":
+    if ways.how == "run":
         snapshots.check_room(pid)
-    return snapshots.Snapshot()
+    return snapshots.Snapshot(known)
 
 
 def _links(pid: int) -> Iterator[str]:
@@ -146,12 +182,12 @@ def _links(pid: int) -> Iterator[str]:
         return
 
 
-def _finish(out: ImageWriter, model: Model, trace: Recording) -> None:
+def _finish(out: ImageWriter, model: Model, known: Known, trace: Recording) -> None:
     if len(model.mms) > 1:
         with trace.journal.phase("merge"):
             model = model._replace(mms=identity.merge(model.mms, out.rewriting(), sums.quick))
     with trace.journal.phase("write"):
-        out.write(model, registry.state_class)
+        out.write(model, registry.state_class, parents=known.parents(model.mms, out.path))
     trace.close()  # an image is whole from the moment it has its name
     out.commit()
 
@@ -165,12 +201,14 @@ def _look(capture: Capture) -> Model:
 
 
 def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Contents, began: int) -> DumpReport:
+    written, kept = _pages(model)
     return DumpReport(
         image=out.path,
         root_pid=model.root,
         tasks=len(model.tasks),
         threads=sum(len(t.threads) for t in model.tasks),
-        pages_written=sum(length for m in model.mms for _, length, _ in iter_unpack("<QQQ", m.runs)) // 4096,
+        pages_written=written,
+        pages_kept=kept,
         bytes_written=out.bytes_written,
         frozen_ms=frozen.frozen_ms,
         total_ms=(time.perf_counter_ns() - began) / 1e6,
@@ -179,3 +217,13 @@ def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Conten
         copies_bytes=contents.copies_bytes,
         notes=tuple(registry.told(model.files)),
     )
+
+
+def _pages(model: Model) -> tuple[int, int]:
+    """How many pages stand in the image's own store, and in those of others."""
+    counts = [0, 0]
+    for mm in model.mms:
+        for _, length, at in iter_unpack("<QQQ", mm.runs):
+            if at != GUARD:
+                counts[split(at)[0] > 0] += length // PAGE
+    return counts[0], counts[1]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from replant.abi.call import Answer, Slot
+    from replant.image.manifest import Parent
     from replant.model.tree import Mm, Model
     from replant.pages.scan import Scan
     from replant.pages.store import PageWriter
@@ -43,6 +44,30 @@ _CANNOT = (EBADF, EINVAL, EMFILE, ENOSYS, EPERM, ESRCH)
 _CGROUPS = "/sys/fs/cgroup"
 
 
+class Known:
+    """What is known of the pages of a tree from before it was stopped: nothing."""
+
+    def scans(self, mms: Iterable[Mm]) -> dict[int, Scan]:
+        """The scans of address spaces in which not all is new, by process."""
+        return {}
+
+    def begin(self, tasks: Mapping[int, FrozenTask], mms: Sequence[Mm]) -> None:
+        """All are stopped and scanned: what is written from now on will be new the next time."""
+
+    def parents(self, mms: Iterable[Mm], image: str) -> tuple[Parent, ...]:
+        """The earlier images that have pages of these address spaces, as ``image`` refers to them."""
+        return ()
+
+    def finish(self, identity: str, image: str) -> None:
+        """The image is there."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class Contents:
     """What the pages of a tree are read from, in a ``with``: the processes themselves, as long as they are stopped.
 
@@ -53,16 +78,20 @@ class Contents:
     copies_ms = 0.0
     copies_bytes = 0
 
-    def __init__(self) -> None:
+    def __init__(self, known: Known) -> None:
+        self.known = known
         self.tasks: dict[int, FrozenTask] = {}
+        self.scans: dict[int, Scan] = {}
 
     def hold(self, frozen: FrozenTree, model: Model, store: PageWriter, written: Callable[[int], None]) -> None:
         """The tree has been stopped and looked at."""
         self.tasks = {task.pid: task for task in frozen.tasks}
+        self.scans = self.known.scans(model.mms)
+        self.known.begin(self.tasks, model.mms)
 
     def save(self, mms: Iterable[Mm], store: PageWriter, written: Callable[[int], None]) -> Iterator[Mm]:
         """`pages` of all of the tree."""
-        return pages(mms, self.tasks, store, written)
+        return pages(mms, self.tasks, self.scans, store, written)
 
     def __enter__(self) -> Self:
         return self
@@ -72,16 +101,21 @@ class Contents:
 
 
 def pages(
-    mms: Iterable[Mm], tasks: Mapping[int, FrozenTask], store: PageWriter, written: Callable[[int], None]
+    mms: Iterable[Mm],
+    tasks: Mapping[int, FrozenTask],
+    scans: Mapping[int, Scan],
+    store: PageWriter,
+    written: Callable[[int], None],
 ) -> Iterator[Mm]:
     """The address spaces with ``runs``, their pages in the store. Raises as `pages.copy.copy`.
 
-    ``tasks`` has the stopped process that holds the pages of each, by its pid. ``written`` is told how much of the
-    store is final.
+    ``tasks`` has the stopped process that holds the pages of each, by its pid, ``scans`` what was found in it before.
+    ``written`` is told how much of the store is final.
     """
     for mm in mms:
         task = tasks[mm.pid]
-        yield mm._replace(runs=_copy(task, scan.scan(task.pid, mm.vmas), store, written))
+        found = scans.get(mm.pid) or scan.scan(task.pid, mm.vmas)
+        yield mm._replace(runs=_copy(task, found, store, written))
         written(store.size)
 
 

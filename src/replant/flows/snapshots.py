@@ -18,18 +18,17 @@ import time
 from struct import Struct
 
 from replant.errors import ReplantError, TaskGone
-from replant.flows.saving import Contents, pages
+from replant.flows.saving import Contents, Known, pages
 from replant.journal import current
 from replant.journal.known import DECISION
 from replant.model.invariants import PAGE
-from replant.pages.scan import private
 from replant.tracee.copies import Copies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from replant.model.tree import Mm, Model, Vma
+    from replant.model.tree import Mm, Model
     from replant.pages.store import PageWriter
     from replant.tracee.freeze import FrozenTree
 
@@ -42,8 +41,8 @@ _row = Struct("<QQQ")
 class Snapshot(Contents):
     """Contents that outlive the freeze."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, known: Known) -> None:
+        super().__init__(known)
         self._copies = Copies()
         self._saved: dict[int, bytes] = {}
         self._since = 0
@@ -51,27 +50,33 @@ class Snapshot(Contents):
     def hold(self, frozen: FrozenTree, model: Model, store: PageWriter, written: Callable[[int], None]) -> None:
         """Copy all processes, and save what copies do not have."""
         living = [task for task in frozen.tasks if not task.zombie]
+        here = {task.pid: task for task in living}
+        apart = [_part(mm, forked=False) for mm in model.mms]
+        copied = [_part(mm, forked=True) for mm in model.mms]
+        scans, self.scans = self.known.scans(apart), self.known.scans(copied)
+        self.known.begin(here, model.mms)
         with current().phase("copies"):
             self._since = time.monotonic_ns()
             self._copies.make(living, {task.pid for task in model.tasks if task.subreaper})
             self.tasks = self._copies.tasks
             self.copies = len(self.tasks)
         with current().phase("pages no copy has"):
-            here = {task.pid: task for task in living}
-            rest = (mm._replace(vmas=tuple(self._not_copied(mm))) for mm in model.mms)
-            for mm in pages([mm for mm in rest if mm.vmas], here, store, written):
+            for mm in pages(apart, here, scans, store, written):
                 self._saved[mm.pid] = mm.runs
+            without = [mm for mm in copied if mm.pid not in self.tasks]
+            for mm in pages(without, here, self.scans, store, written):
+                why = self._copies.failed.get(mm.pid, "it has no copy")
+                DECISION(current(), mm.pid, "its pages are saved while it is stopped", why)
+                self._saved[mm.pid] = _joined(self._saved[mm.pid], mm.runs)
 
     def save(self, mms: Iterable[Mm], store: PageWriter, written: Callable[[int], None]) -> Iterator[Mm]:
         """The address spaces; the copies end with the last one."""
         for mm in mms:
-            early = self._saved.get(mm.pid, b"")
+            runs = self._saved[mm.pid]
             if mm.pid in self.tasks:
-                copied = mm._replace(vmas=tuple(v for v in mm.vmas if not _NOT_FORKED & {*v.flags.split()}))
-                (done,) = pages([copied], self.tasks, store, written)
-                yield mm._replace(runs=_joined(early, done.runs))
-            else:
-                yield mm._replace(runs=early)
+                (done,) = pages([_part(mm, forked=True)], self.tasks, self.scans, store, written)
+                runs = _joined(runs, done.runs)
+            yield mm._replace(runs=runs)
         self._end()
 
     def __exit__(self, *_: object) -> None:
@@ -82,12 +87,10 @@ class Snapshot(Contents):
         self._copies.end()
         self.copies_ms = (time.monotonic_ns() - self._since) / 1e6
 
-    def _not_copied(self, mm: Mm) -> Sequence[Vma]:
-        why = self._copies.failed.get(mm.pid)
-        if mm.pid not in self.tasks:
-            DECISION(current(), mm.pid, "its pages are saved while it is stopped", why or "it has no copy")
-            return mm.vmas
-        return [v for v in private(mm.vmas) if _NOT_FORKED & {*v.flags.split()}]
+
+def _part(mm: Mm, forked: bool) -> Mm:
+    """Of an address space what a copy has, or what it has not."""
+    return mm._replace(vmas=tuple(v for v in mm.vmas if forked == (not _NOT_FORKED & {*v.flags.split()})))
 
 
 def _joined(some: bytes, others: bytes) -> bytes:

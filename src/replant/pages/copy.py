@@ -59,14 +59,16 @@ def copy(pid: int, scan: Scan, store: PageWriter, ask: Ask | None = None, fd: in
         _outside(pid, _inside(rows, ask, fd), store)
     else:
         _outside(pid, rows, store)
-    return _with_guards(rows, scan.guards).tobytes()
+    return _with_others(rows, scan).tobytes()
 
 
-def _with_guards(rows: array[int], guards: array[int]) -> array[int]:
-    if not guards:
+def _with_others(rows: array[int], scan: Scan) -> array[int]:
+    """All rows of an address space: those copied now, those that an earlier dump has, guard pages."""
+    if not scan.guards and not scan.kept:
         return rows
-    triples = [*zip(rows[0::3], rows[1::3], rows[2::3], strict=True)]
-    triples += [(start, length, GUARD) for start, length in zip(guards[0::2], guards[1::2], strict=True)]
+    triples = [(start, length, GUARD) for start, length in zip(scan.guards[0::2], scan.guards[1::2], strict=True)]
+    for part in (rows, scan.kept):
+        triples += zip(part[0::3], part[1::3], part[2::3], strict=True)
     return array("Q", [n for row in sorted(triples) for n in row])
 
 

@@ -3,12 +3,19 @@
 As built::
 
     scan(pid, vmas) -> Scan           # .runs: array('Q') of start, length, start, length, …; .guards likewise
+    since(pid, vmas, known) -> Scan   # .kept: rows of ``known`` (`Mm.runs`) that are still right
+    protect(pid, vmas) -> None        # the moment that the next `since` is about
     private(vmas) -> list of Vma      # the mappings that count
 
 A page counts if it is present or swapped out, belongs to no file and is not the shared page of zeros. Contents of
 shared mappings are saved with the files behind them; the vDSO is the kernel's. Runs are cut at the borders of mappings.
 ``guards`` are pages that MADV_GUARD_INSTALL made inaccessible (Linux 6.13), for example below the stacks of threads
 with glibc 2.42; to the kernel they are swapped out, but they cannot be read.
+
+`since` relies on asynchronous write-protection (`replant.abi.userfaultfd`): a page is what it was at the last `protect`
+if its mapping is watched, and it is present and not written. Everything else counts as new: a mapping that is new, was
+moved or put in the place of another is not watched; a page that was given back (MADV_DONTNEED) is not there, and when
+it comes again it is written. What is swapped out counts as new too: it cannot be told from a mark in the page table.
 """
 
 from __future__ import annotations
@@ -23,14 +30,19 @@ from replant.abi.pagemap import (
     PAGE_IS_PFNZERO,
     PAGE_IS_PRESENT,
     PAGE_IS_SWAPPED,
+    PAGE_IS_WPALLOWED,
+    PAGE_IS_WRITTEN,
     PM_FILE,
     PM_GUARD,
     PM_PRESENT,
+    PM_SCAN_CHECK_WPASYNC,
+    PM_SCAN_WP_MATCHING,
     PM_SWAP,
     pagemap_scan,
 )
 from replant.errors import ReplantError, TaskGone
 from replant.model.invariants import PAGE
+from replant.pages import reuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,13 +56,19 @@ _STEP = 1 << 29  # bytes of memory that one read of pagemap covers
 
 
 class Scan:
-    """What a scan found: ``runs`` to be saved and ``guards`` to be installed, each flat: start, length, start, …"""
+    """What a scan found: ``runs`` to be saved and ``guards`` to be installed, each flat: start, length, start, …
 
-    __slots__ = ("guards", "runs")
+    ``clean``: runs that were not written since they were protected; ``kept``: rows of start, length, place for pages
+    that an earlier dump has.
+    """
+
+    __slots__ = ("clean", "guards", "kept", "runs")
 
     def __init__(self) -> None:
         self.runs = array("Q")
         self.guards = array("Q")
+        self.clean = array("Q")
+        self.kept = array("Q")
 
     @property
     def bytes(self) -> int:
@@ -68,11 +86,44 @@ def scan(pid: int, vmas: Iterable[Vma]) -> Scan:
 
     :raises TaskGone: it ended. :raises ReplantError: its page tables may not be looked at.
     """
+    return _scanned(pid, private(vmas), (PAGE_IS_GUARD, 0))
+
+
+def since(pid: int, vmas: Iterable[Vma], known: bytes) -> Scan:
+    """As `scan`, but for pages that are what they were at the last `protect`, and that ``known`` (`Mm.runs`) has."""
+    watched = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_PRESENT
+    found = _scanned(pid, private(vmas), (PAGE_IS_GUARD | watched, watched))
+    reuse.settle(found, known)
+    return found
+
+
+def protect(pid: int, vmas: Iterable[Vma]) -> None:
+    """From now on it is noted which pages of watched mappings are written. Raises as `scan`."""
     kept = private(vmas)
-    if not kept:
-        return Scan()
+    if kept:
+        fd = _pagemap(pid)
+        try:
+            new = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_PRESENT
+            pagemap_scan(fd, kept[0].start, kept[-1].end, 0, new, 0, 0, PM_SCAN_WP_MATCHING)
+        finally:
+            os.close(fd)
+
+
+def is_watched(pid: int, start: int, end: int) -> bool:
+    """Whether writes to a mapping are only noted by whoever has write-protected it, and nobody waits for anybody."""
+    fd = _pagemap(pid)
     try:
-        fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        pagemap_scan(fd, start, end, 0, PAGE_IS_WPALLOWED, 0, 0, PM_SCAN_CHECK_WPASYNC)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _pagemap(pid: int) -> int:
+    try:
+        return os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
         raise TaskGone(pid, "its pages were counted") from None
     except OSError as e:
@@ -82,17 +133,23 @@ def scan(pid: int, vmas: Iterable[Vma]) -> Scan:
             pid=pid,
             hint="run as root, or as the user of the process",
         ) from e
+
+
+def _scanned(pid: int, vmas: Sequence[Vma], answers: Iterable[int]) -> Scan:
+    if not vmas:
+        return Scan()
+    fd = _pagemap(pid)
     try:
-        return _cut(_regions(fd, kept), kept)
+        return _cut(_regions(fd, vmas, answers), vmas)
     finally:
         os.close(fd)
 
 
-def _regions(fd: int, vmas: Sequence[Vma]) -> array[int]:
+def _regions(fd: int, vmas: Sequence[Vma], answers: Iterable[int]) -> array[int]:
     """All regions between the first mapping and the last, as triples of start, end, categories."""
     off = PAGE_IS_FILE | PAGE_IS_PFNZERO
     some = PAGE_IS_PRESENT | PAGE_IS_SWAPPED
-    for answer in (PAGE_IS_GUARD, 0):
+    for answer in answers:
         try:
             return pagemap_scan(fd, vmas[0].start, vmas[-1].end, off, off, some, answer)
         except OSError as e:
@@ -114,7 +171,7 @@ def _cut(regions: array[int], vmas: Sequence[Vma]) -> Scan:
             add(start)
             add(end - start)
             continue
-        kind = found.guards if categories & PAGE_IS_GUARD else found.runs
+        kind = _kind(found, categories)
         while low < end:
             if start < high:
                 kind.extend((max(start, low), min(end, high) - max(start, low)))
@@ -122,6 +179,13 @@ def _cut(regions: array[int], vmas: Sequence[Vma]) -> Scan:
                 break
             low, high = next(borders, _NOWHERE)
     return found
+
+
+def _kind(found: Scan, categories: int) -> array[int]:
+    if categories & PAGE_IS_GUARD:
+        return found.guards
+    watched = PAGE_IS_WPALLOWED | PAGE_IS_PRESENT
+    return found.clean if categories & (watched | PAGE_IS_WRITTEN) == watched else found.runs
 
 
 def read_regions(fd: int, vmas: Iterable[Vma]) -> array[int]:

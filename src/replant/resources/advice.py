@@ -38,6 +38,8 @@ REFUSED = {
     "uprobes": "holds instructions that uprobes of the kernel have replaced",
     "special": "is one that the kernel makes for itself",
 }
+#: the one of these that does no harm where all that its maker does is to watch (`replant.pages.scan.is_watched`)
+WATCHED = "uw"
 HINTS = {"uprobes": "take the probes away, or dump with --uprobes keep if they will be there at the restore as well"}
 _OF_PROGRAMS = ("[heap]", "[stack]", "[anon:", "[anon_shmem:", "[stack:")
 
