@@ -13,7 +13,7 @@ from live import wait
 from live.command import replant_json
 from live.compile import compiled
 from live.program import Program
-from live.roundtrip import unchanged
+from live.roundtrip import state, unchanged
 from replant.errors import ReplantError
 from replant.flows import snapshots
 from replant.tracee import visit
@@ -52,7 +52,7 @@ def test_it_is_refused_where_memory_would_not_suffice(tmp_path: Path, monkeypatc
         assert refused.value.code == "no-memory"
         assert not (tmp_path / "image").exists()
         replant.dump(program.root, str(tmp_path / "image"), snapshot=True, stop=True)  # nobody writes to anything
-        assert Path(f"/proc/{program.root}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        wait.until(lambda: state(program.root) == "T", "it is stopped")
 
 
 def test_a_process_without_a_copy_is_saved_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
