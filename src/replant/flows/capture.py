@@ -125,7 +125,7 @@ class Capture:
         """
         try:
             return self._look()
-        except (FileNotFoundError, ProcessLookupError) as e:
+        except (FileNotFoundError, ProcessLookupError, Refused) as e:  # of the dead much looks as if it were refused
             gone = [task.pid for task in self._alive if _is_gone(task.pid)]
             if not gone:
                 raise
