@@ -17,7 +17,7 @@ from replant.abi import ptrace as abi
 from replant.abi import x86_64 as nr
 from replant.abi.call import Answer, Call
 from replant.abi.sigaction import SA_RESTART, SIGACTION
-from replant.errors import Blocker
+from replant.errors import Blocker, ImageError
 from replant.observe import procfs
 from replant.observe.bpf.restarts import Restart
 from replant.resources.task import registers
@@ -232,3 +232,16 @@ def test_the_time_that_was_left() -> None:
 def test_nothing_is_made_here() -> None:
     state = registers.State(gprs(), b"", 0)
     assert registers.same(state, registers.State(gprs(rax=1), b"", 0), 0) == []
+
+
+def test_a_cpu_that_lacks_a_component_is_refused() -> None:
+    area = bytearray(1024)
+    gprs = bytes(216)
+    registers.check(registers.State(gprs, bytes(area), 0), 7)
+    area[464:472] = (1 << 62 | 1 << 61).to_bytes(8, "little")
+    with pytest.raises(Blocker, match="component 61, component 62") as refused:
+        registers.check(registers.State(gprs, bytes(area), 0), 7)
+    assert refused.value.code == "cpu-features"
+    for short in (registers.State(gprs, bytes(512), 0), registers.State(bytes(8), bytes(area), 0)):
+        with pytest.raises(ImageError):
+            registers.check(short, 7)

@@ -14,7 +14,7 @@ from replant.flows import borders, elsewhere
 from replant.flows.asking import Asker, told_of
 from replant.flows.facts import Facts
 from replant.flows.files import Files
-from replant.flows.threads import ThreadView
+from replant.flows.threads import DeadView, ThreadView
 from replant.flows.tree import derive_tree
 from replant.journal import current
 from replant.model.tree import Attribute, Mm, Model, Task, Vma
@@ -143,6 +143,7 @@ class Capture:
         with phase("ask"):
             insides = remote.each(self._alive, self._asker.first)
             attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
+            attributes += self._of_dead()
             tasks = tuple(self._task(t, links.get(t.pid, {})) for t in self.frozen.tasks)
         with phase("files"):
             try:
@@ -204,6 +205,13 @@ class Capture:
             terminal=self._controlling.get(s.pid, -1),
             foreground=max(s.tpgid, 0) if s.pid == s.session and s.pid in self._controlling else 0,
         )
+
+    def _of_dead(self) -> list[Attribute]:
+        """What dead children still have: user and group."""
+        kinds = [(name, kind) for name, kind in registry.task_kinds().items() if registry.hook(kind, "DEAD")]
+        views = [DeadView(t.pid) for t in self.frozen.tasks if t.zombie]
+        states = [(name, view.tid, kind.read(view, ())) for view in views for name, kind in kinds]
+        return [Attribute(name, tid, state) for name, tid, state in states if state is not None]
 
     def _attributes(self, inside: Inside, links: dict[str, int]) -> Iterable[Attribute]:
         task, threads = inside.task, inside.task.threads

@@ -51,7 +51,7 @@ def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
     program = Program(model, pages, DEFAULT, nowhere.place, parked=0)
     files = program.files
     yield from _track(files.in_restorer())
-    for index, (actor, track) in enumerate(tree.Growth(model, 0, nowhere.place, program.fd)):
+    for index, (actor, track) in enumerate(tree.Growth(model, 0, nowhere.place, program.fd, program.dying)):
         yield from (Step(str(actor or "seed"), index, render(call), call.why) for call in track.calls)
     for track in files.by_makers().values():
         yield from _track(track)

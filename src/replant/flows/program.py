@@ -198,6 +198,12 @@ class Program:
                 self._attribute(name, pid, on)
         return on
 
+    def dying(self, pid: int, on: Track) -> None:
+        """What a dead process does before it dies: it becomes who it was."""
+        for name, kind in registry.task_kinds().items():
+            if registry.hook(kind, "DEAD"):
+                self._attribute(name, pid, on)
+
     def registers(self, tid: int) -> Registers:
         """What a thread lands with."""
         state: Any = self.state("registers", tid)

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from functools import cached_property as once
+    from typing import Any
 
     from replant.observe.bpf.restarts import Restart
     from replant.observe.procfs import Mapping, Stat, Status
@@ -122,3 +123,16 @@ class ThreadView:
     def robust_list(self) -> tuple[int, int]:
         """Head and length of its list of robust futexes."""
         return ptrace.get_robust_list(self.tid)
+
+
+class DeadView:
+    """`TaskFacts` of a zombie: only what /proc still tells of it."""
+
+    leader, alive = True, False
+
+    def __init__(self, pid: int) -> None:
+        self.pid = self.tid = pid
+        self.status: Status = StatusText(read_status(pid, pid))  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"process {self.pid} is dead: nobody knows its {name} any more")

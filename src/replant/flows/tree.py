@@ -78,9 +78,17 @@ def numbers(model: Model) -> set[int]:
 class Growth:
     """The operations of a derivation as calls of their actors."""
 
-    def __init__(self, model: Model, seed: int, place: Callable[[bytes], int], fd: Callable[[int], Slot | int]) -> None:
-        """``fd`` gives the descriptor that stubs have of a description."""
+    def __init__(
+        self,
+        model: Model,
+        seed: int,
+        place: Callable[[bytes], int],
+        fd: Callable[[int], Slot | int],
+        dying: Callable[[int, Track], None],
+    ) -> None:
+        """``fd`` gives the descriptor that stubs have of a description; ``dying`` appends what comes before an end."""
         self._fd = fd
+        self._dying = dying
         self.derivation = derive_tree(model)
         self._ops: list[Any] = self.derivation.ops
         self._tasks = {t.pid: t for t in model.tasks}
@@ -174,7 +182,11 @@ class Growth:
 
     def _exit(self, on: Track, actor: int, _: str, code: int) -> None:
         task = self._tasks.get(actor)
-        _end(on, task) if task else on.call(x86_64.exit_group, code, why="the helper has done its work")
+        if task:
+            self._dying(actor, on)
+            _end(on, task)
+        else:
+            on.call(x86_64.exit_group, code, why="the helper has done its work")
 
 
 def _end(on: Track, task: Task) -> None:
@@ -200,7 +212,7 @@ def _prefix(queue: list[int], needs: list[list[int]], done: set[int]) -> list[in
 
 def grow(program: Program, stubs: Stubs, seed: int) -> None:
     """Make every process of the tree, in its session and group, dead ones dead."""
-    growth = Growth(program.model, seed, program.place, program.fd)
+    growth = Growth(program.model, seed, program.place, program.fd, program.dying)
     for ready in growth.rounds():
         for actor, batch in ready.items():
             for pid in growth.born(batch):

@@ -333,6 +333,9 @@ class TaskKind(Protocol):
         """Calls in the thread (SCOPE process: in the leader)."""
         ...
 
+    DEAD: bool
+    """Optional. True: a dead process has it too, by /proc; `read` gets no answers, `make` comes before its end."""
+
     TRACED: int
     """Optional. PTRACE_O_… with which stubs must be traced where there is such a State."""
 

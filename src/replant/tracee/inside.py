@@ -241,7 +241,7 @@ class Inside:
             f"no memory can be mapped inside process {self.task.pid}: {os.strerror(error)}",
             code="no-arena",
             pid=self.task.pid,
-            hint="is its RLIMIT_AS or RLIMIT_MEMLOCK (with mlockall) used up?",
+            hint="is its RLIMIT_AS, RLIMIT_DATA or RLIMIT_MEMLOCK (with mlockall) used up?",
         )
 
     def _write(self, questions: Questions, at: int, owner: Visitor, side: _Side) -> None:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from replant.resources.protocol import RestoreSide, TaskFacts
 
 VERSION = 1
+DEAD = True
 SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS = ("privilege", "dumpable", "pdeathsig")
@@ -67,10 +68,10 @@ class State(Frozen):
 
 
 def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
-    """Always kept: a clone has those of its cloner."""
+    """Always kept: a clone has those of its cloner. Of the dead the secure bits are not told, nor do they matter."""
     s = t.status
     sets = (s.cap_inheritable, s.cap_permitted, s.cap_effective, s.cap_bounding, s.cap_ambient)
-    return State(s.uids, s.gids, s.groups, *sets, answers[0].ret, s.no_new_privs)
+    return State(s.uids, s.gids, s.groups, *sets, answers[0].ret if answers else 0, s.no_new_privs)
 
 
 def check(state: State, tid: int) -> None:

@@ -33,6 +33,8 @@ from struct import Struct
 from replant.abi import ptrace
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
+from replant.abi.libc import syscall_raw
+from replant.abi.prctl import ARCH_GET_XCOMP_SUPP
 from replant.abi.restart import (
     ERESTART_RESTARTBLOCK,
     ERESTARTNOINTR,
@@ -43,7 +45,7 @@ from replant.abi.restart import (
 )
 from replant.abi.sigaction import SA_RESTART, SIGACTION, SIGSET, siginfo_head
 from replant.abi.timer import TIMER_ABSTIME, timespec
-from replant.errors import Blocker
+from replant.errors import Blocker, ImageError
 from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
@@ -68,6 +70,9 @@ _SYSCALL = b"\x0f\x05"
 _CLOCKS = 16  # MAX_CLOCKS: no address is as small
 _FUTEX_WAIT, _FUTEX_CMD_MASK = 0, 0x7F
 _NO_SYSCALL = (1 << 64) - 1
+_XSAVE_HEADER = 576  # bytes of the legacy area and the header, which every XSAVE area has
+_COMPONENTS = slice(464, 472)  # where ptrace tells XCR0 (linux: arch/x86/kernel/fpu/regset.c, XSTATE_COPY_XSAVE)
+_NAMES = {2: "AVX", 5: "AVX-512", 6: "AVX-512", 7: "AVX-512", 9: "protection keys", 17: "AMX", 18: "AMX"}
 
 
 class State(Frozen):
@@ -212,6 +217,33 @@ def _sleep_the_rest(gprs: list[int], call: int) -> None:
         gprs[_RDI] = gprs[_RSI]
     elif call == nr.clock_nanosleep and not gprs[_RSI] & TIMER_ABSTIME and gprs[_R10]:
         gprs[_RDX] = gprs[_R10]
+
+
+_supported: list[int] = []
+
+
+def check(state: State, tid: int) -> None:
+    """Compare the extended state that there was room for with that of this host: libraries have chosen code by it.
+
+    :raises Blocker: this CPU lacks a component. :raises ImageError: this is no extended state.
+    """
+    if len(state.xstate) < _XSAVE_HEADER or len(state.gprs) != _REGISTERS.size:
+        raise ImageError(f"thread {tid} has {len(state.xstate)} bytes of state", code="image-corrupt", pid=tid)
+    if not _supported:
+        answer = bytearray(8)
+        known = syscall_raw(nr.arch_prctl, ARCH_GET_XCOMP_SUPP, answer) == 0
+        _supported.append(int.from_bytes(answer, "little") if known else (1 << 64) - 1)
+    missing = int.from_bytes(state.xstate[_COMPONENTS], "little") & ~_supported[0]
+    if missing:
+        numbers = [number for number in range(64) if missing >> number & 1]
+        names = ", ".join(_NAMES.get(number, f"component {number}") for number in numbers)
+        raise Blocker(
+            f"thread {tid} ran on a CPU with {names}, which this one lacks",
+            code="cpu-features",
+            pid=tid,
+            resource="xstate",
+            hint="restore on a CPU with these features, or run the program where it was started without them",
+        )
 
 
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
