@@ -83,7 +83,7 @@ def test_a_frame_that_lies_is_refused(codec: str, tmp_path: Path) -> None:
         path = tmp_path / "lie"
         path.write_bytes(content)
         stored = os.open(path, os.O_RDONLY)
-        frames = Frames(codec, BLOCK, (Frame(0, len(content), digest(content)),))
+        frames = Frames(codec, "", "", BLOCK, (Frame(0, len(content), digest(content)),))
         with pytest.raises(ImageError, match="cannot be restored"):
             FramedStore(frames, stored).fetch(0, memoryview(bytearray(BLOCK)))
         os.close(stored)
@@ -92,12 +92,15 @@ def test_a_frame_that_lies_is_refused(codec: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "frames",
     [
-        Frames("rot13", BLOCK, (Frame(0, 5, "x"),)),
-        Frames("lz4", BLOCK, ()),
-        Frames("lz4", -5, ()),
-        Frames("lz4", BLOCK, (Frame(90, 20, "x"),)),
-        Frames("lz4", BLOCK, (Frame(-1, 20, "x"),)),
-        Frames("lz4", BLOCK, (Frame(0, BLOCK + 1, "x"),)),
+        Frames("rot13", "", "", BLOCK, (Frame(0, 5, "x"),)),
+        Frames("lz4", "", "", BLOCK, ()),
+        Frames("none", "", "", BLOCK, (Frame(0, 5, "x"),)),
+        Frames("lz4", "rot13", "", BLOCK, (Frame(0, 5, "x"),)),
+        Frames("lz4", "aes-256-gcm", "12", BLOCK, (Frame(0, 5, "x"),)),
+        Frames("lz4", "", "", -5, ()),
+        Frames("lz4", "", "", BLOCK, (Frame(90, 20, "x"),)),
+        Frames("lz4", "", "", BLOCK, (Frame(-1, 20, "x"),)),
+        Frames("lz4", "", "", BLOCK, (Frame(0, BLOCK + 1, "x"),)),
     ],
 )
 def test_an_index_that_contradicts_itself_is_refused(frames: Frames) -> None:

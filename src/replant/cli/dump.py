@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replant._load import together
-from replant.cli.options import Argument, Command, Option, parse, policy_options
+from replant.cli.options import Argument, Command, Option, key_file, parse, policy_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ COMMAND = Command(
             "save only what has changed since IMAGE, made by the last dump with --track",
             value="IMAGE",
         ),
+        Option("--encrypt", "the image, with the key in $REPLANT_KEY_FILE (a file) or $REPLANT_KEY"),
+        Option("--key-file", "instead of $REPLANT_KEY_FILE", value="FILE"),
         Option("--journal", "keep the journal there too, whatever becomes of the image", value="FILE"),
         *policy_options("dump"),
     ],
@@ -52,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
     kill, stop, journal = words.flag("kill"), words.flag("stop"), words.text("journal")
     if kill and words.flag("track"):
         raise COMMAND.wrong("--kill and --track exclude each other")
+    key_file(words)
     report = dump(
         pid,
         image,
@@ -59,6 +62,7 @@ def main(argv: Sequence[str]) -> int:
         stop=stop,
         snapshot=words.flag("snapshot"),
         compress=words.text("compress", "none"),
+        encrypt=words.flag("encrypt"),
         parent=words.text("parent"),
         track=words.flag("track"),
         journal=journal,

@@ -5,6 +5,8 @@ argparse costs 5 ms to import, a third of a whole small dump; this is what is ne
 
 from __future__ import annotations
 
+import os
+
 from replant.errors import UsageError
 
 TYPE_CHECKING = False
@@ -150,6 +152,12 @@ class Words:
         """A positional word that is a process id or else the path of an image."""
         typed = self.argument(name)
         return int(typed) if is_pid(typed) else typed
+
+
+def key_file(words: Words) -> None:
+    """Take the file of ``--key-file``; the other commands have the variable alone."""
+    if words.flag("key-file"):
+        os.environ["REPLANT_KEY_FILE"] = os.path.abspath(words.text("key-file"))
 
 
 def is_pid(typed: str) -> bool:

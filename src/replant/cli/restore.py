@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replant._load import together
-from replant.cli.options import Argument, Command, Option, parse, policy_options
+from replant.cli.options import Argument, Command, Option, key_file, parse, policy_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ COMMAND = Command(
         Option("--new-pids", "in a pid namespace of its own: one image can run many times at once"),
         Option("-l --lazy", "let the tree run at once; its pages come when they are touched, and in the background"),
         Option("--working-set", "where --lazy notes what is touched first; null for nowhere", value="FILE"),
+        Option("--key-file", "the key of an encrypted image, instead of $REPLANT_KEY_FILE", value="FILE"),
         Option("--pidfile", "write the root's process id there", value="FILE"),
         Option("--journal", "keep the journal there, not only of a restore that fails", value="FILE"),
         *policy_options("restore"),
@@ -35,6 +36,7 @@ COMMAND = Command(
 def main(argv: Sequence[str]) -> int:
     """``replant restore``: 0 once the tree runs (``--detach``), else the status of its root."""
     words = parse(COMMAND, argv)
+    key_file(words)
     if words.flag("detach"):
         _tell(_restore(words, detach=True), words)
         return 0

@@ -69,11 +69,14 @@ class DumpReport(Frozen):
 
 
 class Ways(Frozen):
-    """How a dump is done: ``how`` the tree is let go of (run, stop, kill), and the choices of `dump`."""
+    """How a dump is done: ``how`` the tree is let go of (run, stop, kill), and the choices of `dump`.
+
+    ``form`` of the image: how it is compressed, and whether it is encrypted.
+    """
 
     how: str
     snapshot: bool
-    compress: str
+    form: tuple[str, bool]
     parent: str
     track: bool
 
@@ -88,12 +91,14 @@ def dump(
     compress: str = "none",
     parent: str = "",
     track: bool = False,
+    encrypt: bool = False,
     journal: str = "",
     policy: Policy = DEFAULT,
 ) -> DumpReport:
     """Save the tree whose root is ``pid`` as ``image``; it runs on, or is killed, or is left stopped.
 
     ``compress``: ``lz4`` or ``zstd`` for the page store, once the tree runs on; each needs its library.
+    ``encrypt``: with the key in the file that ``$REPLANT_KEY_FILE`` names, or in ``$REPLANT_KEY``.
     ``snapshot``: it is stopped only until its processes are copied in memory, and runs on while these are saved.
     ``track``: what it writes from this dump on is noted, so that the next one can name this image as its ``parent``,
     and saves only what has changed.
@@ -102,7 +107,8 @@ def dump(
     :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
     :raises ReplantError: the dump failed; the tree runs on.
     """
-    ways = Ways("kill" if kill else "stop" if stop else "run", snapshot, compress, parent, track)
+    form = (compress, encrypt)
+    ways = Ways("kill" if kill else "stop" if stop else "run", snapshot, form, parent, track)
     if number := elsewhere.number(pid):
         if track or parent:
             raise _not_there(pid)
@@ -124,7 +130,7 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
     began = time.perf_counter_ns()
     gc.disable()
     try:
-        with ImageWriter.create(image, ways.compress) as out, Recording("dump", out.journal_path, journal) as trace:
+        with ImageWriter.create(image, *ways.form) as out, Recording("dump", out.journal_path, journal) as trace:
             with trace.journal.phase("prepare"):
                 asker, facts = Asker(), Facts(pid)
                 registry.preload(_links(pid))  # modules are loaded before the tree is stopped

@@ -45,7 +45,7 @@ def merge(image: str, output: str) -> MergeReport:
     :raises ImageError: ``image``, or one that it builds on, is missing or damaged.
     :raises ReplantError: the storage fails, or ``output`` is one of those images.
     """
-    with open_image(image) as source, ImageWriter.create(output) as out:
+    with open_image(image) as source, ImageWriter.create(output, encrypt=source.encrypted) as out:
         _refuse_overwriting(source, out.path)
         model = source.model(registry.state_class)
         source.verify()

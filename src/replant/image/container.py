@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from replant.image.codec import Resolve
+    from replant.image.secret import Secret
     from replant.model.tree import Model
 
 __all__ = ["Image", "ImageWriter", "open_image"]
@@ -47,9 +48,10 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 class ImageWriter:
     """An image that is being written. Unless committed it leaves nothing behind."""
 
-    def __init__(self, path: str, compress: str = packing.NONE) -> None:
+    def __init__(self, path: str, compress: str = packing.NONE, secret: Secret | None = None) -> None:
         self.path = path
-        self._compress = compress
+        self._compress, self._secret = compress, secret
+        self._framed = compress != packing.NONE or secret is not None
         self.pages_fd = -1
         self.bytes_written = 0
         self.identity = ""
@@ -61,16 +63,16 @@ class ImageWriter:
         self._early: sums.Early
 
     @classmethod
-    def create(cls, path: str, compress: str = packing.NONE) -> ImageWriter:
+    def create(cls, path: str, compress: str = packing.NONE, encrypt: bool = False) -> ImageWriter:
         """Make and open everything that writing needs; ``path`` may be an image already, which stays until the commit.
 
-        ``compress``: ``none``, ``lz4`` or ``zstd``, for the page store.
-        :raises ReplantError: ``path`` is something else, the storage does not allow it, or a library is missing.
+        ``compress``: ``none``, ``lz4`` or ``zstd``, for the page store. ``encrypt``: see `replant.image.secret`.
+        :raises ReplantError: ``path`` is something else, the storage does not allow it, a library or a key is missing.
         """
         path = os.path.realpath(path)
         place.refuse_foreign(path)
         packing.packer(compress)
-        made = cls(path, compress)
+        made = cls(path, compress, _secret() if encrypt else None)
         try:
             made._open()
         except OSError as e:
@@ -83,8 +85,11 @@ class ImageWriter:
 
     def _open(self) -> None:
         self._partial, self._lock = place.claim_partial(self.path)
-        for name in ("pages.bin", "model.json", "blobs.bin", *(_FRAMED if self._compress != packing.NONE else ())):
-            self._fds[name] = os.open(f"{self._partial}/{name}", _NEW, 0o600)
+        for name in ("pages.bin", "model.json", "blobs.bin", *(_FRAMED if self._framed else ())):
+            if self._secret and name == "pages.bin":  # what is plain is never on a disk
+                self._fds[name] = os.memfd_create("pages", os.MFD_CLOEXEC)
+            else:
+                self._fds[name] = os.open(f"{self._partial}/{name}", _NEW, 0o600)
         self.pages_fd = self._fds["pages.bin"]
         self._early = sums.Early(self.pages_fd)
 
@@ -95,7 +100,7 @@ class ImageWriter:
 
     def written(self, size: int) -> None:
         """Say that the first ``size`` bytes of the page store are final: their checksums can be made meanwhile."""
-        if self._compress == packing.NONE:
+        if not self._framed:
             self._early.written(size)
 
     def rewriting(self) -> int:
@@ -119,7 +124,7 @@ class ImageWriter:
             pages = self._pages()
             model = zeros.dropped(model, sorted(self._zeros))
             self._encoded = data, blobs = codec.encode(model)
-            parts = (self._whole("model.json", data), self._whole("blobs.bin", blobs), *pages)
+            parts = (self._sealed("model.json", data), self._sealed("blobs.bin", blobs), *pages)
             kinds = tuple(_kind(family, kind, resolve) for family, kind in codec.kinds_of(model))
             done = _manifest(xfeatures, tuple((notes or {}).items()), kinds, parts, parents)
             self._fds[manifest.NAME] = os.open(f"{self._partial}/{manifest.NAME}", _NEW, 0o600)
@@ -155,6 +160,8 @@ class ImageWriter:
             if durable:
                 for fd in (*self._fds.values(), self._lock):
                     os.fsync(fd)
+            if self._secret:  # a journal has paths and names of the tree
+                place.forget(self.journal_path)
             place.publish(self._partial, self.path)
             self._close()
             if durable:
@@ -185,6 +192,9 @@ class ImageWriter:
         self._fds = {}
         self._lock = self.pages_fd = -1
 
+    def _sealed(self, name: str, data: bytes) -> Part:
+        return self._whole(name, self._secret.seal(name, data) if self._secret else data)
+
     def _whole(self, name: str, data: bytes) -> Part:
         self._put(name, data)
         return Part(name, len(data), sums.of_bytes(data))
@@ -197,7 +207,7 @@ class ImageWriter:
 
     def _pages(self) -> tuple[Part, ...]:
         size = os.fstat(self.pages_fd).st_size
-        if self._compress != packing.NONE:
+        if self._framed:
             return self._frames(size)
         found = self._early.of_file(size)
         self._zeros = self._early.zeros
@@ -208,12 +218,19 @@ class ImageWriter:
         """The page store compressed, after which the plain one is gone."""
         from replant.image import frames
 
-        index, self._zeros = frames.pack(self.pages_fd, size, self._fds[frames.DATA], self._compress)
+        index, self._zeros = frames.pack(self.pages_fd, size, self._fds[frames.DATA], self._compress, self._secret)
         os.close(self._fds.pop("pages.bin"))
         self.pages_fd = -1
-        os.unlink(f"{self._partial}/pages.bin")
+        if not self._secret:
+            os.unlink(f"{self._partial}/pages.bin")
         stored = os.fstat(self._fds[frames.DATA]).st_size
         return self._whole(frames.INDEX, frames.render(index)), Part(frames.DATA, stored, ())
+
+
+def _secret() -> Secret:
+    from replant.image.secret import Secret
+
+    return Secret.fresh()
 
 
 def _kind(family: str, kind: str, resolve: Resolve) -> KindVersion:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from replant.errors import ImageError
-from replant.image import columns, packing, rawjson, sums, zeros
+from replant.image import columns, packing, rawjson, secret, sums, zeros
 from replant.image.codec import corrupt
 from replant.image.scalars import Reject, Source
 from replant.image.sums import BLOCK
@@ -20,6 +20,8 @@ from replant.model.invariants import PAGE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
+
+    from replant.image.secret import Secret
 
 INDEX, DATA = "frames.json", "frames.bin"
 _THREADS = 4
@@ -34,9 +36,14 @@ class Frame(Frozen):
 
 
 class Frames(Frozen):
-    """``frames.json``: by what the frames are compressed, how large the page store is, and the frame of each block."""
+    """``frames.json``: by what the frames are compressed, how large the page store is, and the frame of each block.
+
+    ``cipher`` and ``salt`` (hexadecimal) say how this image is encrypted; both are ``""`` if it is not.
+    """
 
     codec: str
+    cipher: str
+    salt: str
     size: int
     frames: tuple[Frame, ...]
 
@@ -54,37 +61,47 @@ def parse(data: bytes, stored: int) -> Frames:
         raise corrupt(f"{e.where.lstrip('.')} {e.why}", INDEX) from None
     except (ValueError, RecursionError) as e:
         raise corrupt(str(e), INDEX) from None
-    if found.codec not in packing.CODECS:
+    if found.codec not in (*packing.CODECS, *([packing.NONE] if found.cipher else [])):
         raise corrupt(f"knows no compression {found.codec!a:.20}", INDEX)
+    if found.cipher not in ("", secret.CIPHER) or not _is_salt(found.salt, bool(found.cipher)):
+        raise corrupt(f"knows no encryption {found.cipher!a:.20} with the salt {found.salt!a:.50}", INDEX)
+    most = BLOCK + (secret.TAG if found.cipher else 0)
     if not 0 <= found.size < 1 << 47 or len(found.frames) != -(-found.size // BLOCK):
         raise corrupt(f"has {len(found.frames)} frames for {found.size} bytes", INDEX)
     for frame in found.frames:
-        if not (0 <= frame.length <= BLOCK and 0 <= frame.offset <= stored - frame.length):
+        if not (0 <= frame.length <= most and 0 <= frame.offset <= stored - frame.length):
             raise corrupt(f"has a frame at {frame.offset} + {frame.length}, which is outside of {DATA}", INDEX)
     return found
 
 
-def pack(source: int, size: int, target: int, codec: str) -> tuple[Frames, list[int]]:
-    """Put the first ``size`` bytes of a file into frames of another, making holes of what is done.
+def _is_salt(text: str, wanted: bool) -> bool:
+    return len(text) == 2 * secret.SALT * wanted and all(c in "0123456789abcdef" for c in text)
+
+
+def pack(source: int, size: int, target: int, codec: str, key: Secret | None = None) -> tuple[Frames, list[int]]:
+    """Put the first ``size`` bytes of a file into frames of another, sealed by ``key``, making holes of what is done.
 
     Returns the index, and the offsets of all pages of zeros.
     :raises ReplantError: the library is missing. :raises OSError: the storage fails.
     """
-    work = _Packing(source, size, target, codec)
+    work = _Packing(source, size, target, codec, key)
     numbers = iter(range(-(-size // BLOCK)))
     sums.in_threads([lambda: work.run(numbers)] * min(_THREADS, len(os.sched_getaffinity(0))))
-    return Frames(codec, size, tuple(work.frames[n] for n in range(len(work.frames)))), work.zeros
+    found = tuple(work.frames[n] for n in range(len(work.frames)))
+    cipher, salt = (secret.CIPHER, key.salt.hex()) if key else ("", "")
+    return Frames(codec, cipher, salt, size, found), work.zeros
 
 
 class _Packing:
     """The work that several threads share."""
 
-    def __init__(self, source: int, size: int, target: int, codec: str) -> None:
+    def __init__(self, source: int, size: int, target: int, codec: str, key: Secret | None) -> None:
         from _thread import allocate_lock
 
         self.frames: dict[int, Frame] = {}
         self.zeros: list[int] = []
         self._source, self._size, self._target, self._codec = source, size, target, codec
+        self._key = key
         self._lock = allocate_lock()
         self._end = 0
 
@@ -96,6 +113,8 @@ class _Packing:
             self.zeros += found
             packed = b"" if len(found) * PAGE == len(block) else packer(block)
             data = packed if len(packed) < len(block) else block
+            if self._key and data:
+                data = self._key.seal(number, data)
             with self._lock:
                 at, self._end = self._end, self._end + len(data)
             self._write(data, at)
@@ -116,10 +135,11 @@ class FramedStore:
     """A page store in frames, behind the descriptor ``stored``."""
 
     def __init__(self, frames: Frames, stored: int) -> None:
-        self.size = frames.size
+        self.size, self.encrypted = frames.size, bool(frames.cipher)
         self.count = len(frames.frames)
         self._frames, self._stored = frames, stored
         self._unpack = packing.unpacker(frames.codec)
+        self._key = secret.Secret(bytes.fromhex(frames.salt)) if frames.cipher else None
         self._plain = -1
         self._there: set[int] = set()
 
@@ -135,8 +155,12 @@ class FramedStore:
         memory[:size] = self._unpacked(number, data, size)
 
     def _unpacked(self, number: int, data: memoryview, size: int) -> bytes | memoryview:
-        if len(data) in (0, size):
-            return data if data else bytes(size)
+        if not data:
+            return bytes(size)
+        if self._key:
+            data = memoryview(self._key.open(number, data))
+        if len(data) == size:
+            return data
         try:
             plain = self._unpack(data, size)
         except Exception as e:  # whatever the library has for it
@@ -165,6 +189,10 @@ class FramedStore:
             if self._frames.frames[number].length:
                 os.pwrite(self._plain, memory[:size], number * BLOCK)
             self._there.add(number)
+
+    def opened(self, name: str, data: bytes) -> bytes:
+        """The content of another file of the image, which is encrypted if the frames are."""
+        return self._key.open(name, data) if self._key else data
 
     def descriptors(self) -> list[int]:
         """All that `fetch` reads from."""

@@ -94,13 +94,18 @@ def _remove_unheld(partial: str) -> None:
         os.close(fd)
 
 
+def forget(path: str) -> None:
+    """Remove a file, if it is there. :raises OSError: it stays."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
 def remove(directory: str) -> None:
     """Remove a directory that holds only files of an image; anything else stays. :raises OSError: something stays."""
     for name in FILES:
-        try:
-            os.unlink(f"{directory}/{name}")
-        except FileNotFoundError:
-            pass
+        forget(f"{directory}/{name}")
     os.rmdir(directory)
 
 

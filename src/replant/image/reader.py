@@ -41,7 +41,8 @@ class Image:
 
     def model(self, resolve: Resolve) -> Model:
         """The saved tree; ``resolve(family, kind)`` answers with State classes. :raises ImageError: it is damaged."""
-        data, blobs = _read(self.path, self.manifest, "model.json"), _read(self.path, self.manifest, "blobs.bin")
+        names = ("model.json", "blobs.bin")
+        data, blobs = (self.store.opened(name, _read(self.path, self.manifest, name)) for name in names)
         versions = {k.name: k.version for k in self.manifest.kinds}
         return codec.decode(data, blobs, resolve, versions, [self.pages_size, *(p.size for p in self.manifest.parents)])
 
@@ -53,6 +54,11 @@ class Image:
         for parent in self.manifest.parents[len(self._parents) :]:
             self._parents.append(_open_parent(self.path, parent))
         return self._parents
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it, or one that it builds on, is encrypted."""
+        return any(image.store.encrypted for image in (self, *self.parents()))
 
     def stores(self, but: Container[int] = ()) -> list[int]:
         """The descriptors of all page stores, by their numbers in `replant.model.places`. Raises as `parents`.

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
         size: int
         count: int
+        encrypted: bool
 
         def fetch(self, number: int, memory: memoryview) -> None:
             """Bring a block into memory, checked. :raises ImageError: it is damaged."""
 
         def descriptor(self, but: Container[int] = ()) -> int:
             """A file with all of it, ``but`` maybe some blocks. :raises ImageError: it is damaged, if that shows."""
+
+        def opened(self, name: str, data: bytes) -> bytes:
+            """The content of another file of the image. :raises ImageError: it cannot be decrypted."""
 
         def descriptors(self) -> list[int]:
             """All that `fetch` reads from."""
@@ -37,7 +41,7 @@ class PlainStore:
     """The page store as one raw file."""
 
     def __init__(self, part: Part, fd: int) -> None:
-        self.size = part.size
+        self.size, self.encrypted = part.size, False
         self.count = len(part.sums)
         self._part, self._fd = part, fd
 
@@ -52,6 +56,10 @@ class PlainStore:
     def descriptor(self, but: Container[int] = ()) -> int:
         """See `Store`: the file itself, whole and unchecked."""
         return self._fd
+
+    def opened(self, name: str, data: bytes) -> bytes:
+        """See `Store`: as it is."""
+        return data
 
     def descriptors(self) -> list[int]:
         """See `Store`."""
