@@ -83,6 +83,13 @@ OPTIONS = (
         ("change",),
     ),
     Choice(
+        "shared-memory",
+        "dump",
+        "give the tree a copy of memory that processes outside of it share",
+        "a tree that has some is refused",
+        ("copy",),
+    ),
+    Choice(
         "tcp-close",
         "dump restore",
         "TCP connections come back closed; listening sockets are not touched",
@@ -147,6 +154,7 @@ LOOKING = Policy(
         "outside": "close",
         "peer-credentials": "change",
         "pending": "skip",
+        "shared-memory": "copy",
         "uprobes": "keep",
     }
 )

@@ -126,6 +126,9 @@ class World:
     def linkable(self, f: Facts) -> bool | None:
         return (found := linkable([f.pid], os.path.dirname(f.link))) and (f.pid, f.fd) in found
 
+    def outsider(self, dev: int, ino: int) -> int:
+        return 0
+
     def inode_in_tree(self, ino: int) -> bool:
         return ino in self.inodes
 

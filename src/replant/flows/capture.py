@@ -23,6 +23,7 @@ from replant.pages.scan import is_watched
 from replant.pages.store import PageReader, PageWriter
 from replant.policy import DEFAULT
 from replant.resources import advice, registry
+from replant.resources.shared import holders
 from replant.tracee import freeze, remote
 
 TYPE_CHECKING = False
@@ -62,6 +63,7 @@ class Capture:
         self._left_out = ["[vsyscall]", *(["[uprobes]"] if self.policy("uprobes") == "keep" else ())]
         self._stopped = [t.pid for t in self._alive if t.stop_signal]
         self._told: set[int] = set()
+        self._outside: dict[tuple[int, int], int] | None = None
         self._terminals: Terminals | Literal[False] | None = False
         self._controlling: dict[int, int] = {}
 
@@ -96,6 +98,12 @@ class Capture:
     def linkable(self, f: FileFacts) -> bool | None:
         """Whether a nameless file may be given a name; None: the kernel does not tell."""
         return self._facts.linkable(f)
+
+    def outsider(self, dev: int, ino: int) -> int:
+        """A process outside of the tree that has that nameless inode."""
+        if self._outside is None:
+            self._outside = holders.nameless(self.pids())
+        return self._outside.get((dev, ino), 0)
 
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a descriptor of the tree has that inode."""

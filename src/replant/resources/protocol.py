@@ -112,6 +112,10 @@ class DumpSide(Protocol):
         """Whether a file that never had a name may be given one (linkat(2)); None: the kernel does not tell."""
         ...
 
+    def outsider(self, dev: int, ino: int) -> int:
+        """A process outside of the tree that has that nameless inode open or mapped; 0: there is none."""
+        ...
+
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a pipe or socket with that inode number is open in the tree (``pipe:[ino]``, ``socket:[ino]``)."""
         ...

@@ -12,7 +12,7 @@ from stat import S_ISREG
 from replant.abi import fcntl, mman, x86_64
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
-from replant.resources.shared import compare, huge, locks
+from replant.resources.shared import compare, holders, huge, locks
 from replant.resources.shared.opening import open_path
 
 TYPE_CHECKING = False
@@ -44,8 +44,9 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Size and contents. :raises Blocker: a lock is held."""
+    """Size and contents. :raises Blocker: a lock is held, or others share it."""
     locks.none(f)
+    holders.none(f, dump)
     page = huge.page_size(f.grab())
     return State(f.dev, f.ino, f.size, page, huge.keep(f.grab(), f.size, page, dump))
 

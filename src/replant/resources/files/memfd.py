@@ -13,7 +13,7 @@ from replant.abi import fcntl, x86_64
 from replant.abi.libc import syscall
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
-from replant.resources.shared import compare, contents, huge, locks
+from replant.resources.shared import compare, contents, holders, huge, locks
 from replant.resources.shared.opening import spread
 
 TYPE_CHECKING = False
@@ -57,10 +57,11 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Attributes and contents. :raises Blocker: a lock is held."""
+    """Attributes and contents. :raises Blocker: a lock is held, or others share it."""
     fd = f.grab()
     page = huge.page_size(fd)
     locks.none(f)
+    holders.none(f, dump)
     name = f.link[len(_PREFIX) : -len(_SUFFIX)]
     seals = syscall(x86_64.fcntl, fd, fcntl.F_GET_SEALS)
     owner = os.fstat(fd)

@@ -12,7 +12,7 @@ from stat import S_IMODE, S_ISREG
 from replant.abi import fcntl, mman, x86_64
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
-from replant.resources.shared import compare, contents, locks
+from replant.resources.shared import compare, contents, holders, locks
 from replant.resources.shared.opening import open_path
 
 TYPE_CHECKING = False
@@ -46,8 +46,12 @@ def claims(f: FileFacts) -> bool:
 
 
 def read(f: FileFacts, dump: DumpSide) -> State:
-    """Attributes and contents, of which only pages ever touched exist. :raises Blocker: a lock is held."""
+    """Attributes and contents, of which only pages ever touched exist.
+
+    :raises Blocker: a lock is held, or others share it.
+    """
     locks.none(f)
+    holders.none(f, dump)
     owner = os.fstat(f.grab())
     kept = contents.keep(f, dump)
     return State(f.dev, f.ino, f.size, f.mode, owner.st_uid, owner.st_gid, kept)

@@ -18,7 +18,7 @@ from stat import S_IMODE, S_ISREG
 from replant.abi import fcntl, fs, libc, x86_64
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
-from replant.resources.shared import compare, contents, huge, locks, opening
+from replant.resources.shared import compare, contents, holders, huge, locks, opening
 from replant.resources.shared.refusal import hinder, refuse
 
 TYPE_CHECKING = False
@@ -72,6 +72,8 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     if limit and f.size > int(limit):
         why = f"it is deleted, and its {f.size} bytes are more than the limit of {limit}"
         raise refuse(f, why, "raise --unlinked-limit", "unlinked-limit")
+    if f.link.startswith("/dev/shm/"):  # memory, not a file that happens to have lost its name
+        holders.none(f, dump)
     held = locks.read(f, dump)
     if any(lock.kind == "LEASE" and lock.write for lock in held):
         raise refuse(
