@@ -23,3 +23,19 @@ def test_tasks_go_on(mode: Mode, tmp_path: Path) -> None:
         program.until_ready()
         program.ask()
         roundtrip(program, program.ask, mode)
+
+
+@pytest.mark.parametrize("what", ["bound", "odd", "scheduled"])
+def test_identity(what: str, tmp_path: Path) -> None:
+    """Credentials of every sort; settings that only the process itself can see; policies of threads."""
+    folder = tmp_path / "program"
+    folder.mkdir()
+    with Program.start([str(compiled(HERE / "identity.c", folder)), what], folder) as program:
+        try:
+            program.until_ready()
+        except AssertionError:
+            if what == "scheduled":
+                pytest.skip("there is no room for a deadline here")
+            raise
+        program.ask()
+        roundtrip(program, program.ask)
