@@ -58,7 +58,7 @@ def chain(program: Program, folder: Path, length: int, *words: str) -> list[Path
     return images
 
 
-@pytest.mark.parametrize("words", [(), ("--snapshot",)], ids=["", "snapshot"])
+@pytest.mark.parametrize("words", [(), ("--snapshot",), ("--rounds", "2")], ids=["", "snapshot", "rounds"])
 def test_a_chain_is_restored_directly(folder: Path, words: tuple[str, ...]) -> None:
     with churn(folder) as program:
         images = chain(program, folder, 4, *words)
@@ -156,3 +156,34 @@ def test_a_dump_that_is_killed_while_it_tracks_harms_nobody(folder: Path) -> Non
         program.reap()
         replant_json("restore", folder / "after", "--detach")
         program.ask()
+
+
+def test_most_is_copied_before_the_tree_is_stopped(folder: Path) -> None:
+    with churn(folder) as program:
+        fds = sorted(os.listdir(f"/proc/{program.root}/fd"))
+        report = dump(program, folder / "image", "--rounds", "3")
+        assert report["rounds"] == 3
+        assert report["rounds_frozen_ms"] > 0
+        program.ask()
+        assert sorted(os.listdir(f"/proc/{program.root}/fd")) == fds
+        assert not holder(program)
+        report = dump(program, folder / "last", "--until-frozen", "10000", "--snapshot", "--compress", "none")
+        assert report["rounds"] == 2, "one for all, one to see that it is enough"
+        program.kill()
+        replant_json("image", "verify", folder / "last")
+        for image in ("image", "last"):
+            replant_json("restore", folder / image, "--detach")
+            program.ask()
+            program.kill()
+
+
+def test_a_dump_that_is_killed_in_its_rounds_harms_nobody(folder: Path) -> None:
+    with churn(folder) as program:
+        image = folder / "image"
+        words = command("dump", program.root, "-o", image, "--rounds", "3")
+        longest = lasts(words)
+        for n in range(8):
+            shutil.rmtree(image, ignore_errors=True)
+            killed_after(words, longest * n / 8)
+            program.ask()
+        wait.until(lambda: " uw" not in Path(f"/proc/{program.root}/smaps").read_text(), "nothing watches it")

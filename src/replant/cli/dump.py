@@ -9,7 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from replant.cli.options import Words
     from replant.flows.dump import DumpReport
+
+_MANY_ROUNDS = 10
 
 COMMAND = Command(
     "dump",
@@ -29,6 +32,8 @@ COMMAND = Command(
         ),
         Option("--encrypt", "the image, with the key in $REPLANT_KEY_FILE (a file) or $REPLANT_KEY"),
         Option("--key-file", "instead of $REPLANT_KEY_FILE", value="FILE"),
+        Option("--rounds", "copy memory so often while the tree runs, before it is stopped for the rest", value="N"),
+        Option("--until-frozen", "of --rounds: fewer if the last pause is expected to be as short", value="MS"),
         Option("--journal", "keep the journal there too, whatever becomes of the image", value="FILE"),
         *policy_options("dump"),
     ],
@@ -65,6 +70,8 @@ def main(argv: Sequence[str]) -> int:
         encrypt=words.flag("encrypt"),
         parent=words.text("parent"),
         track=words.flag("track"),
+        rounds=_rounds(words),
+        until_frozen=words.number("until-frozen") or 0,
         journal=journal,
         policy=words.policy(),
     )
@@ -79,6 +86,11 @@ def main(argv: Sequence[str]) -> int:
 
         details(report)
     return 0
+
+
+def _rounds(words: Words) -> int:
+    """How many; with --until-frozen alone as many as make sense."""
+    return words.number("rounds") or (_MANY_ROUNDS if words.flag("until-frozen") else 0)
 
 
 def _modules() -> object:
@@ -99,6 +111,9 @@ def _tell(report: DumpReport) -> None:
 
     what = f"{count(report.tasks, 'task')}, {count(report.threads, 'thread')}, {size(report.bytes_written)}"
     told = [f"{report.image}: {what}; {report.total_ms:.0f} ms, stopped for {report.frozen_ms:.1f} ms"]
+    if report.rounds:
+        many = count(report.rounds, "round")
+        told.append(f"{many} before, in which it was stopped for {report.rounds_frozen_ms:.1f} ms at most")
     if report.pages_kept:
         told.append(f"{size(4096 * report.pages_kept)} of memory are in the images that it builds on")
     if report.copies:

@@ -49,6 +49,7 @@ class DumpReport(Frozen):
 
     ``root_pid`` is the root as it was named; in the image it has the number of its own pid namespace.
 
+    ``rounds_frozen_ms``: the longest pause of the ``rounds`` before the last one.
     What a snapshot costs: ``copies`` of processes lived for ``copies_ms``, and in the end ``copies_bytes`` of memory
     were there twice. ``notes``: what was chosen where there was a choice, in words.
     """
@@ -62,6 +63,8 @@ class DumpReport(Frozen):
     bytes_written: int
     frozen_ms: float
     total_ms: float
+    rounds: int
+    rounds_frozen_ms: float
     copies: int
     copies_ms: float
     copies_bytes: int
@@ -79,6 +82,8 @@ class Ways(Frozen):
     form: tuple[str, bool]
     parent: str
     track: bool
+    rounds: int
+    until_frozen: float
 
 
 def dump(
@@ -92,6 +97,8 @@ def dump(
     parent: str = "",
     track: bool = False,
     encrypt: bool = False,
+    rounds: int = 0,
+    until_frozen: float = 0,
     journal: str = "",
     policy: Policy = DEFAULT,
 ) -> DumpReport:
@@ -102,15 +109,18 @@ def dump(
     ``snapshot``: it is stopped only until its processes are copied in memory, and runs on while these are saved.
     ``track``: what it writes from this dump on is noted, so that the next one can name this image as its ``parent``,
     and saves only what has changed.
+    ``rounds``: so often at most memory is copied while it runs, with what it has written meanwhile, before it is
+    stopped for the rest; fewer if that is expected to take ``until_frozen`` milliseconds at most.
     The image has the journal in it; ``journal`` names a file that shall have it too, whatever becomes of the image.
 
     :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
     :raises ReplantError: the dump failed; the tree runs on.
     """
     form = (compress, encrypt)
-    ways = Ways("kill" if kill else "stop" if stop else "run", snapshot, form, parent, track)
+    how = "kill" if kill else "stop" if stop else "run"
+    ways = Ways(how, snapshot, form, parent, track, rounds, until_frozen)
     if number := elsewhere.number(pid):
-        if track or parent:
+        if track or parent or rounds:
             raise _not_there(pid)
         where = (os.path.abspath(image), os.path.abspath(journal) if journal else "")
         return elsewhere.report(pid, partial(_dump, number, *where, ways, policy), kill)
@@ -122,7 +132,7 @@ def _not_there(pid: int) -> ReplantError:
         f"the tree of {pid} is in a pid namespace of its own: it is not tracked from outside",
         code="namespace",
         pid=pid,
-        hint="dump it without --parent and --track",
+        hint="dump it without --parent, --track and --rounds",
     )
 
 
@@ -137,8 +147,11 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
                 known = _known(pid, ways, image)
                 contents = _contents(pid, ways, known)
             with known:
+                store = PageWriter(out.pages_fd)
+                if ways.rounds:
+                    with trace.journal.phase("rounds"):
+                        known.prepare(store, ways.rounds, ways.until_frozen)
                 with contents, freeze(pid) as frozen:
-                    store = PageWriter(out.pages_fd)
                     model = _look(Capture(frozen, store, policy, asker, facts, out.path))
                     contents.hold(frozen, model, store, out.written)
                     early = ways.snapshot and ways.how == "run"
@@ -160,6 +173,10 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
 
 def _known(pid: int, ways: Ways, image: str) -> Known:
     """What need not be saved again."""
+    if ways.rounds:
+        from replant.flows.precopy import Precopy
+
+        return Precopy(pid, ways.parent, ways.track, image)
     if not ways.parent and not ways.track:
         return Known()
     from replant.flows.increments import Increment
@@ -192,6 +209,8 @@ def _finish(out: ImageWriter, model: Model, known: Known, trace: Recording) -> N
     if len(model.mms) > 1:
         with trace.journal.phase("merge"):
             model = model._replace(mms=identity.merge(model.mms, out.rewriting(), sums.quick))
+    if known.rounds:
+        known.tidy(model.mms, out.rewriting())
     with trace.journal.phase("write"):
         out.write(model, registry.state_class, parents=known.parents(model.mms, out.path))
     trace.close()  # an image is whole from the moment it has its name
@@ -218,6 +237,8 @@ def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Conten
         bytes_written=out.bytes_written,
         frozen_ms=frozen.frozen_ms,
         total_ms=(time.perf_counter_ns() - began) / 1e6,
+        rounds=contents.known.rounds,
+        rounds_frozen_ms=contents.known.longest,
         copies=contents.copies,
         copies_ms=contents.copies_ms,
         copies_bytes=contents.copies_bytes,

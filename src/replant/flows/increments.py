@@ -63,7 +63,8 @@ class Increment(Known):
 
     def scans(self, mms: Iterable[Mm]) -> dict[int, Scan]:
         """Scans of the processes that were tracked; what their parent has need not be saved."""
-        return {mm.pid: since(mm.pid, mm.vmas, self._rows[mm.pid]) for mm in mms if mm.pid in self._rows}
+        with current().phase("scan"):
+            return {mm.pid: since(mm.pid, mm.vmas, self._rows[mm.pid]) for mm in mms if mm.pid in self._rows}
 
     def begin(self, tasks: Mapping[int, FrozenTask], mms: Sequence[Mm]) -> None:
         """Track from now on, if that is wished."""

@@ -47,6 +47,15 @@ _CGROUPS = "/sys/fs/cgroup"
 class Known:
     """What is known of the pages of a tree from before it was stopped: nothing."""
 
+    rounds = 0
+    longest = 0.0
+
+    def prepare(self, store: PageWriter, most: int, until: float) -> None:
+        """Copy what can be copied while the tree runs; see `replant.flows.precopy`."""
+
+    def tidy(self, mms: Iterable[Mm], fd: int) -> None:
+        """Give back what ``fd``, the page store, holds in vain."""
+
     def scans(self, mms: Iterable[Mm]) -> dict[int, Scan]:
         """The scans of address spaces in which not all is new, by process."""
         return {}
