@@ -111,7 +111,8 @@ def _socket_name(f: FileFacts) -> str:
 
 def preload(links: Iterable[str]) -> None:
     """Load the modules that descriptors with these /proc links will need, before a tree is stopped."""
-    names = {"regular", "directory", "chardev"}
+    names = {"regular", "directory", "chardev", "control_group"}
+    names.update(name for name, _ in standing())
     for link in set(links):
         scheme, _, rest = link.partition(":")
         if scheme == "anon_inode":
