@@ -88,3 +88,28 @@ def test_the_dumper_may_be_the_parent(tmp_path: Path) -> None:
     with Program.start([sys.executable, "-c", PARENT, str(tmp_path / "image")], tmp_path, dict(os.environ)) as program:
         wait.until(lambda: (tmp_path / "done").exists() or "Error" in program.output(), "it is done")
         assert (tmp_path / "done").exists(), program.output()
+
+
+SEGMENT = Path(__file__).parents[1] / "resources" / "sysv_shm.c"
+
+
+def test_a_copy_is_not_counted_among_those_who_attach_a_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    save = snapshots.Snapshot.save
+    monkeypatch.setattr(snapshots.Snapshot, "save", lambda *a: (seen.append(attachments()), save(*a))[1])
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    with Program.start([str(compiled(SEGMENT, tmp_path))], folder) as program:
+        program.until_ready()
+        before = attachments()
+        report = replant.dump(program.root, str(tmp_path / "image"), snapshot=True)
+        assert report.copies > 0
+        assert seen == [before]
+        program.ask()
+
+
+def attachments() -> list[str]:
+    """How often each segment of System V shared memory is attached."""
+    return [line.split()[6] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]

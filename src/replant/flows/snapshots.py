@@ -4,7 +4,8 @@ All processes are copied while all are stopped: the image is of one instant. A c
 process, shared with it page by page until one of them writes (copy-on-write); what it has not is saved at once:
 
 * contents of shared mappings are saved with the files behind them while the tree is looked at, as in every dump;
-* areas of MADV_DONTFORK and MADV_WIPEONFORK are read from the process itself;
+* areas of MADV_DONTFORK and MADV_WIPEONFORK are read from the process itself; so are private huge pages of hugetlbfs,
+  which the kernel takes away from a copy when the pool is empty;
 * all of a process that no code of ours can run in, or that may not fork (RLIMIT_NPROC, pids.max, a deadline).
 
 What it costs: a page that the program writes to meanwhile is copied first, 2 to 4 µs each, and is there twice until
@@ -22,6 +23,7 @@ from replant.flows.saving import Contents, Known, pages
 from replant.journal import current
 from replant.journal.known import DECISION
 from replant.model.invariants import PAGE
+from replant.resources import registry
 from replant.tracee.copies import Copies
 
 TYPE_CHECKING = False
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from replant.pages.store import PageWriter
     from replant.tracee.freeze import FrozenTree
 
-_NOT_FORKED = frozenset(("dc", "wf"))
+_NOT_FORKED = frozenset(("dc", "wf", "ht"))
 _TABLES = 512  # bytes of memory that a byte of page tables maps
 _KIB = 1024
 _row = Struct("<QQQ")
@@ -60,6 +62,7 @@ class Snapshot(Contents):
             self._copies.make(living, {task.pid for task in model.tasks if task.subreaper})
             self.tasks = self._copies.tasks
             self.copies = len(self.tasks)
+            self._give_up_counted(model)
         with current().phase("pages no copy has"):
             for mm in pages(apart, here, scans, store, written):
                 self._saved[mm.pid] = mm.runs
@@ -78,6 +81,14 @@ class Snapshot(Contents):
                 runs = _joined(runs, done.runs)
             yield mm._replace(runs=runs)
         self._end()
+
+    def _give_up_counted(self, model: Model) -> None:
+        """Unmap in copies what programs could count the mappings of."""
+        counted = {f.number for f in model.files if getattr(registry.file_kind(f.kind), "COUNTED", False)}
+        for mm in model.mms:
+            mappings = [(v.start, v.end - v.start) for v in mm.vmas if v.file in counted]
+            if mappings and mm.pid in self.tasks:
+                self._copies.unmap(mm.pid, mappings)
 
     def __exit__(self, *_: object) -> None:
         self._copies.end()

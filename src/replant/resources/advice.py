@@ -25,7 +25,7 @@ _ADVICE = {
     "wf": mman.MADV_WIPEONFORK,
 }
 #: VmFlags that belong to a mapping's State: chosen by the program, and put on again.
-KEPT = frozenset([*_ADVICE, "lo", "lf", "gd", "nr", "dp", "sl", *[f"pk{key}" for key in range(1, 16)]])
+KEPT = frozenset([*_ADVICE, "lo", "lf", "gd", "nr", "dp", "sl", "ht", *[f"pk{key}" for key in range(1, 16)]])
 #: VmFlags that make a mapping impossible to keep, with the reason.
 REFUSED = {
     "um": "is registered with a userfaultfd (a lazy restore that is still loading does that, too)",

@@ -22,7 +22,7 @@ large as itself (RUSAGE_CHILDREN).
 from __future__ import annotations
 
 import os
-from errno import ECHILD, ENOMEM
+from errno import ECHILD, ENOMEM, EPERM
 
 from replant.abi import wait as status_of
 from replant.abi import x86_64
@@ -79,6 +79,13 @@ class Copies:
         finally:
             for birth in held:
                 birth.close()
+
+    def unmap(self, pid: int, mappings: Sequence[tuple[int, int]]) -> None:
+        """Have the copy of a process give up mappings, as start and length, that somebody counts."""
+        task = self.tasks[pid]
+        calls = [Call(x86_64.munmap, *one, why="a mapping that is counted", ok=(EPERM,)) for one in mappings]
+        with Inside(task) as inside:
+            inside.ask(task.threads[0], calls)
 
     def end(self) -> None:
         """Kill the copies and see them go."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 VERSION = 1
 SEEKABLE = False
 DESCRIPTOR = False
+COUNTED = True  # shm_nattch of shmctl(2)
 _PREFIX, _SUFFIX = "/SYSV", " (deleted)"
 _PLACE = 1 << 44  # where no loader and no allocator puts anything
 _HOW = 0o777
