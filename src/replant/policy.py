@@ -19,13 +19,21 @@ class Choice:
     """An option of ``"dump"``, of ``"restore"`` or of both (``at``); what happens without it is its ``default``.
 
     ``choices`` are the words it takes; where there are none it takes a ``unit``: BYTES (a number), or PATH.
-    With neither it is a switch, and the choice is `YES`.
+    With neither it is a switch, and the choice is `YES`. An option with ``many`` may be given more than once: its
+    choice is all of them, a line each.
     """
 
-    __slots__ = ("at", "choices", "default", "help", "name", "unit")
+    __slots__ = ("at", "choices", "default", "help", "many", "name", "unit")
 
     def __init__(
-        self, name: str, at: str, help: str, default: str, choices: tuple[str, ...] = (), unit: str = ""
+        self,
+        name: str,
+        at: str,
+        help: str,
+        default: str,
+        choices: tuple[str, ...] = (),
+        unit: str = "",
+        many: bool = False,
     ) -> None:
         self.name = name
         self.at = at
@@ -33,6 +41,7 @@ class Choice:
         self.default = default
         self.choices = choices
         self.unit = unit
+        self.many = many
 
     @property
     def value(self) -> str:
@@ -41,9 +50,17 @@ class Choice:
 
     def refuses(self, value: str) -> bool:
         """Whether ``value`` is none of the choices."""
+        return not all(map(self._takes, value.split("\n") if self.many else [value]))
+
+    def _takes(self, value: str) -> bool:
         if self.choices or not self.unit:
-            return value not in (self.choices or (YES,))
-        return self.unit == "BYTES" and not value.isdecimal()
+            return value in (self.choices or (YES,))
+        if self.unit == "OLD=NEW":
+            old, _, new = value.partition("=")
+            return old.startswith("/") and new.startswith("/")
+        if self.unit == "embed[:PATTERN]":
+            return value == "embed" or value.startswith("embed:/")
+        return self.unit != "BYTES" or value.isdecimal()
 
 
 OPTIONS = (
@@ -53,6 +70,22 @@ OPTIONS = (
         "leave what others use as well (System V IPC) as it is: it must still be there at the restore",
         "a tree that shares one is refused",
         ("leave",),
+    ),
+    Choice(
+        "files",
+        "dump",
+        "put open files into the image, or those (mapped ones too) at or below a path, or of a pattern like /srv/*.db",
+        "named files stay on the disk, where a restore must find them unchanged",
+        unit="embed[:PATTERN]",
+        many=True,
+    ),
+    Choice(
+        "map-path",
+        "restore",
+        "look for OLD, and all that is below it, at NEW",
+        "every file where it was",
+        unit="OLD=NEW",
+        many=True,
     ),
     Choice(
         "locks",

@@ -84,10 +84,11 @@ def test_what_is_missing_but_optional_is_no_failure() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda o: o.name)
 def test_a_choice_that_is_none_is_refused(option: Any) -> None:
-    if option.choices or option.unit in ("", "BYTES"):
+    if option.unit not in ("PATH", "PATH|ignore"):
         with pytest.raises(UsageError, match=f"{option.name} takes "):
             Policy({option.name: "whatever"})
-    good = option.choices[0] if option.choices else "4096" if option.unit else YES
+    words = {"": YES, "OLD=NEW": "/old=/new", "embed[:PATTERN]": "embed:/srv/*"}
+    good = option.choices[0] if option.choices else words.get(option.unit, "4096")
     assert Policy({option.name: good}).choice(option.name) == good
     assert Policy().choice(option.name) == ""
 

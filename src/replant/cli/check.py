@@ -15,7 +15,7 @@ COMMAND = Command(
     "check",
     "Say whether this host (no TARGET), the tree below a PID, or an image is ready to be dumped or restored.",
     [Argument("TARGET", "a PID or an image; none for the host", "optional")],
-    policy_options("dump"),
+    policy_options("dump", "restore"),
     "Everything that is in the way is listed at once, with its owner, the reason and what to do. Nothing is\n"
     "changed; a running tree is stopped while it is looked at. Exits with 1 if something is in the way.",
 )

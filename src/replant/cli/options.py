@@ -85,11 +85,11 @@ class Command:
         return UsageError(f"{self.name}: {message}", code="usage", hint=hint)
 
 
-def policy_options(at: str) -> list[Option]:
+def policy_options(*at: str) -> list[Option]:
     """The options of `replant.policy` that decide something ``at`` a ``"dump"`` or a ``"restore"``."""
     from replant.policy import OPTIONS
 
-    return [Option(f"--{o.name}", o.help, value=o.value, choices=o.choices) for o in OPTIONS if at in o.at.split()]
+    return [Option(f"--{o.name}", o.help, value=o.value, choices=o.choices) for o in OPTIONS if {*at} & {*o.at.split()}]
 
 
 class HelpWanted(Exception):
@@ -146,7 +146,8 @@ class Words:
         """The choices among the options of `replant.policy`. :raises UsageError: one is no choice."""
         from replant.policy import OPTIONS, YES, Policy
 
-        return Policy({o.name: self.text(o.name) or YES for o in OPTIONS if self.flag(o.name)})
+        typed = {o.name: "\n".join(self.texts(o.name)) if o.many else self.text(o.name) for o in OPTIONS}
+        return Policy({name: choice or YES for name, choice in typed.items() if self.flag(name)})
 
     def target(self, name: str) -> int | str:
         """A positional word that is a process id or else the path of an image."""

@@ -80,8 +80,10 @@ def _modules() -> object:
 def _tell(report: RestoreReport, words: Words) -> None:
     import sys
 
-    from replant.cli.output import count, details, document, lines, size
+    from replant.cli.output import count, details, document, lines, say, size
 
+    for note in report.notes if not words.flag("json") else ():
+        say(note)
     if words.flag("json"):
         document(report)
     else:

@@ -44,7 +44,7 @@ class Report:
 def check(target: int | str | None = None, *, policy: Policy = DEFAULT) -> Report:
     """Whether this host (None), the tree below a pid, or the image at a path is ready to be dumped or restored.
 
-    ``policy`` are the choices with which the tree would be dumped.
+    ``policy`` are the choices with which the tree would be dumped, or the image restored.
 
     :raises ReplantError: the target cannot be looked at: no such process, no such image, an image that is damaged.
     """
@@ -54,7 +54,7 @@ def check(target: int | str | None = None, *, policy: Policy = DEFAULT) -> Repor
         return Report("host", features=probe().features)
     if isinstance(target, int):
         return Report(target, blockers=_tree(target, policy))
-    return Report(target, blockers=_image(target))
+    return Report(target, blockers=_image(target, policy))
 
 
 def _tree(pid: int, policy: Policy) -> tuple[Blocker, ...]:
@@ -67,13 +67,13 @@ def _tree(pid: int, policy: Policy) -> tuple[Blocker, ...]:
     return ()
 
 
-def _image(path: str) -> tuple[Blocker, ...]:
-    from replant.flows.restore import blockers
+def _image(path: str, policy: Policy) -> tuple[Blocker, ...]:
+    from replant.flows.restore import adapted, blockers
     from replant.image.container import open_image
     from replant.resources import registry
 
     with open_image(path) as image:
-        model = image.model(registry.state_class)
+        model = adapted(image.model(registry.state_class), policy)
         image.verify()
         return (*_host(image.manifest), *blockers(model))
 

@@ -21,7 +21,7 @@ from replant.execute.local import Restorer
 from replant.execute.seed import Seed
 from replant.execute.stubs import Stubs, trap_signal
 from replant.execute.vdso import Vdso
-from replant.flows import touchdown, tree
+from replant.flows import moving, touchdown, tree
 from replant.flows.holding import Holding
 from replant.flows.program import Program, alive
 from replant.flows.recording import Recording
@@ -58,7 +58,7 @@ class RestoreReport(Frozen):
 
     ``root_pid`` is the number of the root here, ``inner_pid`` the one that the tree knows: another one in a pid
     namespace of its own, whose init is ``init_pid`` (0: it is in ours). ``pids`` are those that the tree knows.
-    ``bytes_later``: of memory that a lazy restore has still to bring.
+    ``bytes_later``: of memory that a lazy restore has still to bring. ``notes``: what was done besides, in words.
     """
 
     root_pid: int
@@ -68,6 +68,7 @@ class RestoreReport(Frozen):
     inner_pid: int
     init_pid: int = 0
     bytes_later: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def restore(
@@ -100,13 +101,15 @@ def restore(
         later = partial(_later, working_set, not detach) if lazy else None
         work = partial(_work, os.path.abspath(image), stop, later, policy, trace.journal.phase)
         done = _nested(work) if new_pids else work()
-    root, pids, bytes_later = done["root"], done["pids"], done["later"]
+    root, pids, bytes_later, notes = done["root"], done["pids"], done["later"], done["notes"]
     assert isinstance(root, int) and isinstance(pids, tuple) and isinstance(bytes_later, int)
+    assert isinstance(notes, tuple)
     outer, init = done.get("outer", root), done.get("init", 0)
     assert isinstance(outer, int) and isinstance(init, int)
     if pidfile:
         _write_pidfile(pidfile, outer)
-    return RestoreReport(outer, len(pids), (time.perf_counter_ns() - began) / 1e6, pids, root, init, bytes_later)
+    total = (time.perf_counter_ns() - began) / 1e6
+    return RestoreReport(outer, len(pids), total, pids, root, init, bytes_later, notes)
 
 
 def _nested(work: Callable[[], Answer]) -> Answer:
@@ -122,13 +125,13 @@ def _begin_above(number: int) -> None:
 
 
 def _work(image: str, stop: bool, split: Split | None, policy: Policy, phase: Callable[[str], Phase]) -> Answer:
-    model, later = _restore(image, stop, split, policy, phase)
-    return {"root": model.root, "pids": tuple(t.pid for t in model.tasks), "later": later}
+    model, later, notes = _restore(image, stop, split, policy, phase)
+    return {"root": model.root, "pids": tuple(t.pid for t in model.tasks), "later": later, "notes": notes}
 
 
 def _restore(
     image: str, stop: bool, split: Split | None, policy: Policy, phase: Callable[[str], Phase]
-) -> tuple[Model, int]:
+) -> tuple[Model, int, tuple[str, ...]]:
     with phase("open"):
         opened = open_image(image)
     try:
@@ -137,6 +140,7 @@ def _restore(
             opened.parents()
         with phase("check"):
             _check(model, split is not None)
+            notes = tuple(registry.told(model.files, "warns"))
         with phase("restore"):
             later = split(opened, model) if split else _unfolding(opened, model) if opened.framed else None
             work, numbers = partial(_make, opened, model, stop, policy, later), tree.numbers(model)
@@ -145,7 +149,7 @@ def _restore(
             worker.run(work, meanwhile=partial(_verify, opened, later), avoid=numbers)
     finally:
         opened.close()
-    return model, later.bytes if later else 0
+    return model, later.bytes if later else 0, notes
 
 
 def _later(working_set: str, words: bool, opened: Image, model: Model) -> Lazy:
@@ -172,7 +176,8 @@ def adapted(model: Model, policy: Policy) -> Model:
     for file in model.files:
         adapt = registry.hook(registry.file_kind(file.kind), "adapt")
         files.append(file if adapt is None else file._replace(state=adapt(file.state, policy.choice)))
-    return model._replace(files=tuple(files))
+    moves = moving.pairs(policy)
+    return model._replace(files=tuple(moving.moved(files, moves) if moves else files))
 
 
 def blockers(model: Model) -> list[Blocker]:

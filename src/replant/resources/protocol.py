@@ -285,6 +285,14 @@ class FileKind(Protocol):
         """Optional. As ``settle``, **in every process that holds it**, ``fd`` being its first descriptor (locks)."""
         ...
 
+    def moved(self, state: Any, to: Callable[[str], str]) -> Frozen:
+        """Optional. The State with all of its paths as the user has mapped them; default: a field ``path``."""
+        ...
+
+    def warns(self, files: Sequence[File]) -> str:
+        """Optional. Before a restore: what it will do besides making the tree, in a line for the user; "": nothing."""
+        ...
+
     def tells(self, files: Sequence[File]) -> str:
         """Optional. After a dump: what was chosen for all files of the kind, in a line for the user; "": nothing."""
         ...

@@ -218,12 +218,12 @@ def grouped(files: Sequence[File]) -> list[tuple[FileKind, list[File]]]:
     return [(_known(members[0].kind), members) for members in groups.values()]
 
 
-def told(files: Iterable[File]) -> list[str]:
-    """What kinds have chosen for the files of a dump, a line for each that has something to say."""
+def told(files: Iterable[File], name: str = "tells") -> list[str]:
+    """What kinds have to say of the files of a dump or (``"warns"``) of a restore, a line for each that has."""
     by_kind: dict[str, list[File]] = {}
     for file in files:
         by_kind.setdefault(file.kind, []).append(file)
-    lines = [tells(of) for name, of in by_kind.items() if (tells := hook(file_kind(name), "tells"))]
+    lines = [say(of) for kind, of in by_kind.items() if (say := hook(file_kind(kind), name))]
     return [line for line in lines if line]
 
 

@@ -161,3 +161,24 @@ def on_overlay() -> Check:
         assert sorted(os.listdir(folder)) == ["below", "mapped", "new"]
 
     return check
+
+
+def precious() -> Check:
+    """Data that is open, and data that is only mapped, in a directory of its own too."""
+    os.mkdir("sub")
+    for name in ("precious", "mapped", "sub/below"):
+        with open(name, "wb") as file:
+            file.write(name.encode() * 1000)
+    os.chmod("precious", 0o640)
+    os.chown("precious", 1234, 2345)
+    fd, below = os.open("precious", os.O_RDWR), os.open("sub/below", os.O_RDONLY)
+    mapped = os.open("mapped", os.O_RDWR)
+    mapping = mmap.mmap(mapped, 6000)
+    os.close(mapped)
+
+    def check() -> None:
+        assert os.pread(fd, 8, 8) == b"precious" and os.pread(below, 9, 0) == b"sub/below"
+        assert mapping[6:12] == b"mapped"
+        assert os.fstat(fd).st_nlink == 1 and os.path.samestat(os.fstat(fd), os.stat("precious"))
+
+    return check

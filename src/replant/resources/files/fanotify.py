@@ -14,7 +14,7 @@ from replant.resources.shared.refusal import hinder, refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -144,3 +144,8 @@ def same(before: State, after: State, elapsed: int) -> list[str]:
 def _nameless(mark: Mark) -> Mark:
     at = mark.place
     return mark if at.through < 0 else mark._replace(place=at._replace(ino=0, through=0))
+
+
+def moved(state: State, to: Callable[[str], str]) -> State:
+    """Each place moves."""
+    return state._replace(marks=tuple([w._replace(place=handles.moved(w.place, to)) for w in state.marks]))

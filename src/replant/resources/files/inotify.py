@@ -13,7 +13,7 @@ from replant.resources.shared.refusal import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -90,3 +90,8 @@ def same(before: State, after: State, elapsed: int) -> list[str]:
 def _nameless(watch: Watch) -> Watch:
     at = watch.place
     return watch if at.through < 0 else watch._replace(place=at._replace(ino=0, through=0))
+
+
+def moved(state: State, to: Callable[[str], str]) -> State:
+    """Each place moves."""
+    return state._replace(watches=tuple([w._replace(place=handles.moved(w.place, to)) for w in state.watches]))

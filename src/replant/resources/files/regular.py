@@ -5,6 +5,9 @@ If the name by which a file was opened is gone while other links are left, one o
 The file itself is not part of an image. At restore it must be there, and must be what the program knows: of the same
 size and modification time; a file that is only appended to may have grown meanwhile. Programs and libraries are told
 apart by their build ID, if they have one: that must be the same, and then the time does not matter.
+
+Files that the user chose (``--files embed``) are in the image all the same, and are put back if they are gone or have
+changed; what they had become is kept under another name.
 """
 
 from __future__ import annotations
@@ -14,15 +17,15 @@ from stat import S_ISREG
 
 from replant.abi import fcntl
 from replant.model.frozen import Frozen
-from replant.resources.shared import compare, locks
+from replant.resources.shared import compare, embed, locks
 from replant.resources.shared.build_id import build_id
 from replant.resources.shared.opening import by_last_name, named
-from replant.resources.shared.refusal import hinder
+from replant.resources.shared.refusal import hinder, refuse
 from replant.resources.shared.search import last_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -30,13 +33,15 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SEEKABLE = True
+_SHOWN = 3
 
 
 class State(Frozen):
     """Name and identity (stat(2)); ``size`` and ``mtime_ns`` tell at restore whether it is unchanged.
 
     ``shown``: the name by which it was opened, if that is gone and ``path`` another link. ``build_id``: that of a
-    program or library that is mapped, if it has one.
+    program or library that is mapped, if it has one. ``embedded``: the image has the file, in the State of one of its
+    descriptions that has ``content``.
     """
 
     path: str
@@ -47,6 +52,8 @@ class State(Frozen):
     mtime_ns: int
     shown: str = ""
     build_id: bytes = b""
+    embedded: bool = False
+    content: embed.Content | None = None
     locks: tuple[locks.Lock, ...] = ()
 
 
@@ -61,12 +68,49 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     st = os.stat(path)
     program = build_id(path) if f.fd < 0 else b""
     shown = last_name(f) if path != f.link else ""
-    return State(path, f.dev, f.ino, f.mode, f.size, st.st_mtime_ns, shown, program, locks.read(f, dump))
+    held = locks.read(f, dump)
+    state = State(path, f.dev, f.ino, f.mode, f.size, st.st_mtime_ns, shown, program, locks=held)
+    if not embed.chosen(f, path, dump):
+        return state
+    if any(lock.kind == "LEASE" and lock.write for lock in held):
+        raise refuse(f, "a lease keeps others from reading it", "let the program give it up", "lease")
+    return state._replace(embedded=True, content=embed.content(f, path, dump))
+
+
+def tells(files: Sequence[File]) -> str:
+    """What is embedded."""
+    states = [s for s in map(_state, files) if s.content is not None]
+    if not states:
+        return ""
+    what = "a file goes" if len(states) == 1 else f"{len(states)} files go"
+    return f"{what} into the image, {sum(s.size for s in states)} bytes: {_some([s.path for s in states])}"
+
+
+def warns(files: Sequence[File]) -> str:
+    """What is put back."""
+    states = [s for s in map(_state, files) if s.content is not None]
+    fates = {s.path: embed.fate(s.path, s.size, s.mtime_ns) for s in states}
+    gone, changed = ([path for path, fate in fates.items() if fate == word] for word in ("missing", "changed"))
+    lines = [f"put back from the image: {_some(gone)}"] if gone else []
+    if changed:
+        lines.append(f"put back from the image, what was there is kept as *.before-restore: {_some(changed)}")
+    return "; ".join(lines)
+
+
+def _some(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
+
+
+def group(file: File) -> object:
+    """Descriptions of one inode, which is put back once."""
+    return (_state(file).dev, _state(file).ino)
 
 
 def check(file: File) -> None:
     """:raises Blocker: the file is gone, or changed in a way that the program would notice."""
     state = _state(file)
+    if state.embedded:
+        return
     try:
         found = os.stat(state.path)
     except OSError as error:
@@ -97,7 +141,10 @@ def _only_appended(flags: int) -> bool:
 
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
-    """Open the path; nothing is ever created or truncated."""
+    """Open the path; nothing is ever created or truncated, but for what is put back from the image."""
+    for state in map(_state, files):
+        if state.content is not None:
+            embed.put_back(state.path, state.mode, state.size, state.mtime_ns, state.content, on, restore)
     return [
         by_last_name(on, s.path, s.shown, f.flags, "regular file")
         for f, s in zip(files, map(_state, files), strict=True)
@@ -116,4 +163,10 @@ def settle_in(file: File, pid: int, fd: int, on: Track, restore: RestoreSide) ->
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:
     """Identity and locks; size and time change as the program and others write."""
-    return compare.fields(before, after, ("size", "mtime_ns"))
+    ignored = ("size", "mtime_ns", "embedded", "content", *(("dev", "ino") if before.embedded else ()))
+    return compare.fields(before, after, ignored)
+
+
+def moved(state: State, to: Callable[[str], str]) -> State:
+    """Both of its names move."""
+    return state._replace(path=to(state.path), shown=to(state.shown) if state.shown else "")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from errno import EINVAL, ENOTTY, EOPNOTSUPP
-from stat import S_IMODE, S_ISREG
+from stat import S_ISREG
 
 from replant.abi import fcntl, fs, libc, x86_64
 from replant.model.frozen import Frozen
@@ -166,11 +166,8 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
 
 def _fill(state: State, made: Slot, on: Track, restore: RestoreSide) -> None:
     contents.fill(on, made, state.size, state.extents, restore)
-    on.call(x86_64.fchown, made, state.uid, state.gid, why="owner")
-    on.call(x86_64.fchmod, made, S_IMODE(state.mode), why="mode, after the owner who loses set-user-ID")
-    for name, value in state.xattrs:
-        on.call(x86_64.fsetxattr, made, fcntl.cstring(name), value, len(value), 0, why="extended attribute")
-    on.call(x86_64.utimensat, made, 0, fcntl.pack_times(state.atime_ns, state.mtime_ns), 0, why="times")
+    times = (state.atime_ns, state.mtime_ns)
+    contents.dress(on, made, state.mode, (state.uid, state.gid), times, state.xattrs)
 
 
 def _flags(state: State, files: Sequence[File]) -> int:

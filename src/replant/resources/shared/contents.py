@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from stat import S_IMODE
 
 from replant.abi import fcntl, x86_64
 from replant.abi.call import Out
@@ -62,3 +63,19 @@ def fill(on: Track, fd: Slot | int, size: int, extents: Iterable[Extent], restor
 def layout(extents: Iterable[Extent]) -> list[tuple[int, int]]:
     """Where there is data, whatever its place in the page store."""
     return [(e.offset, e.length) for e in extents]
+
+
+def dress(
+    on: Track,
+    fd: Slot | int,
+    mode: int,
+    owner: tuple[int, int],
+    times: tuple[int, int],
+    xattrs: Iterable[tuple[str, bytes]],
+) -> None:
+    """Owner, mode, extended attributes and times (of access and modification), so that none undoes another."""
+    on.call(x86_64.fchown, fd, *owner, why="owner")
+    on.call(x86_64.fchmod, fd, S_IMODE(mode), why="mode, after the owner who loses set-user-ID")
+    for name, value in xattrs:
+        on.call(x86_64.fsetxattr, fd, fcntl.cstring(name), value, len(value), 0, why="extended attribute")
+    on.call(x86_64.utimensat, fd, 0, fcntl.pack_times(*times), 0, why="times")

@@ -12,7 +12,7 @@ from replant.resources.shared.refusal import hinder, refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from replant.model.tree import File
     from replant.resources.protocol import DumpSide, FileFacts, RestoreSide
@@ -106,3 +106,9 @@ def check(file: File, at: Place) -> None:
 def path(at: Place, restore: RestoreSide) -> bytes:
     """By which a holder reaches it."""
     return fcntl.cstring(at.path if at.through < 0 else path_of(restore.fd(at.through)))
+
+
+def moved(at: Place, to: Callable[[str], str]) -> Place:
+    """What is watched there is another inode."""
+    new = to(at.path)
+    return at if new == at.path else at._replace(path=new, dev=0, ino=0)
