@@ -74,7 +74,7 @@ OPTIONS = (
     Choice(
         "files",
         "dump",
-        "put open files into the image, or those (mapped ones too) at or below a path, or of a pattern like /srv/*.db",
+        "put files that are open into the image; with a path or pattern those there, mapped ones too",
         "named files stay on the disk, where a restore must find them unchanged",
         unit="embed[:PATTERN]",
         many=True,
