@@ -93,7 +93,7 @@ def enter(group: Path, pid: int, file: str = "cgroup.procs") -> None:
 
 
 def places(pid: int, tid: int = 0) -> dict[str, str]:
-    return {p.hierarchy: p.path for p in cgroups.of_task(pid, tid or pid)}
+    return {p.hierarchy: p.path for p in cgroups.places(cgroups.of_task(pid, tid or pid))}
 
 
 def threads(pid: int) -> list[int]:

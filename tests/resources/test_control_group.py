@@ -116,6 +116,6 @@ def test_what_is_no_group_is_no_image() -> None:
     with pytest.raises(Blocker, match="not mounted"):
         cgroups.folder(Place("name=nobody-has-this", "/a"))
     bad = control_group.Setting("../x", "1", 0, 0)
-    state = control_group.State(Place("cpu", "/none-such"), 0o755, 0, 0, (bad,))
+    state = control_group.State(Place("cpu", "/none-such"), 0o755, 0, 0, True, (bad,))
     with pytest.raises(ImageError):
         control_group._make("/none-such", state, Track("x"))

@@ -53,6 +53,7 @@ class Capture:
         self._facts = facts
         self.files = Files()
         self.blockers: list[Blocker] = []
+        self._known: list[Attribute] = []
         self._store = store
         self._policy = policy
         self._alive = [t for t in frozen.tasks if not t.zombie]
@@ -105,6 +106,10 @@ class Capture:
             self._outside = holders.nameless(self.pids())
         return self._outside.get((dev, ino), 0)
 
+    def states(self, kind: str) -> Iterable[Any]:
+        """The States of an attribute of tasks."""
+        return [a.state for a in self._known if a.kind == kind]
+
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a descriptor of the tree has that inode."""
         return ino in self.files.inodes
@@ -152,6 +157,7 @@ class Capture:
             insides = remote.each(self._alive, self._asker.first)
             attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
             attributes += self._of_dead()
+            self._known = attributes
             tasks = tuple(self._task(t, links.get(t.pid, {})) for t in self.frozen.tasks)
         with phase("files"):
             try:

@@ -116,6 +116,10 @@ class DumpSide(Protocol):
         """A process outside of the tree that has that nameless inode open or mapped; 0: there is none."""
         ...
 
+    def states(self, kind: str) -> Iterable[Any]:
+        """The States of an attribute of tasks, for kinds of `standing` objects: tasks are read before."""
+        ...
+
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a pipe or socket with that inode number is open in the tree (``pipe:[ino]``, ``socket:[ino]``)."""
         ...

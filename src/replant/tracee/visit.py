@@ -164,18 +164,9 @@ _UNIFIED = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 
 def refuse_frozen(pid: int) -> None:
     """Refuse a process whose control group is frozen: it stops, but never runs. :raises Blocker:"""
-    try:
-        with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as file:
-            path = os.fsdecode((file.read(1 << 16) or b"").rpartition(b"\n0::")[2].strip())
-    except FileNotFoundError:
-        return
+    path = os.fsdecode((b"\n" + _read(f"/proc/{pid}/cgroup")).rpartition(b"\n0::")[2].strip())
     for folder in _UNIFIED if len(path) > 1 else ():
-        try:
-            with open(f"{folder}{path}/cgroup.events", "rb", buffering=0) as file:
-                frozen = b"frozen 1" in (file.read(4096) or b"")
-        except OSError:
-            continue
-        if frozen:
+        if b"frozen 1" in _read(f"{folder}{path}/cgroup.events"):
             raise Blocker(
                 f"process {pid} is in the control group {path}, which is frozen",
                 code="cgroup-frozen",
@@ -183,6 +174,18 @@ def refuse_frozen(pid: int) -> None:
                 resource=path,
                 hint=f"thaw it for the dump: echo 0 > {folder}{path}/cgroup.freeze",
             )
+
+
+def _read(path: str) -> bytes:
+    """A small file; nothing of one that is not there (any more)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, 1 << 16)
+    finally:
+        os.close(fd)
 
 
 def _suspend_seccomp(thread: FrozenThread) -> None:

@@ -1,9 +1,10 @@
 """Control groups that a tree is in, cgroups(7): made again where they are missing, with owner, mode and settings.
 
-All groups from below the root of a hierarchy to that of a task are kept, and if nobody else is in that one also those
-below it. A group that is there at restore is left as it is, and so is one that the user has prepared elsewhere
-(``--cgroups PATH``); with ``--cgroups ignore`` none is made. CPU and memory sets are set before tasks enter. Usage so
-far is not kept: counters, peaks, statistics. Which group a task is in is an attribute of it (``control_groups``).
+All groups from below the root of a hierarchy to that of a task are kept; of those in which nobody else is also the
+settings, and all groups below. A group that is there at restore is left as it is, and so is one that the user has
+prepared elsewhere (``--cgroups PATH``); with ``--cgroups ignore`` none is made. CPU and memory sets are set before
+tasks enter. Usage so far is not kept: counters, peaks, statistics. Which group a task is in is an attribute of it
+(``control_groups``).
 
 Refused: tasks in a frozen group, which cannot be stopped or asked.
 """
@@ -11,6 +12,7 @@ Refused: tasks in a frozen group, which cannot be stopped or asked.
 from __future__ import annotations
 
 import os
+from errno import EOPNOTSUPP
 from stat import S_IMODE, S_ISREG
 
 from replant.abi import cgroup, x86_64
@@ -49,12 +51,16 @@ class Setting(Frozen):
 
 
 class State(Frozen):
-    """A group; ``mode``, ``uid`` and ``gid`` are those of its directory."""
+    """A group; ``mode``, ``uid`` and ``gid`` are those of its directory, ``own`` says whether nobody else was in it.
+
+    Only of those that nobody else was in there are settings.
+    """
 
     place: Place
     mode: int
     uid: int
     gid: int
+    own: bool
     settings: tuple[Setting, ...]
 
 
@@ -70,31 +76,29 @@ def read(f: FileFacts, dump: DumpSide) -> State:
 
 def standing(dump: DumpSide, known: Sequence[File]) -> Iterable[State]:
     """The groups of the tree, parents first; without those of hierarchies that are not mounted, which must be there."""
-    pids = dump.pids()
-    texts = {cgroups.text(pid, tid) for pid in pids for tid in _threads(pid)}
-    found: set[Place] = set()
-    for place in {place for text in texts for place in cgroups.parsed(text) if cgroups.is_seen(place)}:
+    texts = {state.lines for state in dump.states("control_groups")}
+    places = {place for lines in texts for place in cgroups.places(lines)}
+    found: dict[Place, bool] = {}
+    for place in sorted(filter(cgroups.is_seen, places)):
         parts = place.path.split("/")
-        found.update(Place(place.hierarchy, "/".join(parts[:n])) for n in range(2, len(parts) + 1))
-        if _is_own(cgroups.folder(place), pids):
-            found.update(_below(place))
-    for place in sorted(found):
-        yield _state(place)
-
-
-def _threads(pid: int) -> list[int]:
-    try:
-        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-    except FileNotFoundError:
-        return []
+        for above in [Place(place.hierarchy, "/".join(parts[:n])) for n in range(2, len(parts) + 1)]:
+            found[above] = found.get(above) or _is_own(cgroups.folder(above), dump.pids())
+        if found[place]:
+            found.update(dict.fromkeys(_below(place), True))
+    for place, own in sorted(found.items()):
+        yield _state(place, own)
 
 
 def _is_own(folder: str, pids: set[int]) -> bool:
-    """Whether nobody else is in a group. In a threaded one /proc is asked instead: there are only threads."""
-    try:
-        return {int(line) for line in _read(f"{folder}/cgroup.procs").split()} <= pids
-    except OSError:
-        return False
+    """Whether nobody else is in a group or below it. A threaded one does not tell: its domain does."""
+    for path, _, _ in os.walk(folder):
+        try:
+            if not {int(line) for line in _read(f"{path}/cgroup.procs").split()} <= pids:
+                return False
+        except OSError as e:
+            if e.errno != EOPNOTSUPP:
+                return False
+    return True
 
 
 def _below(place: Place) -> Iterator[Place]:
@@ -104,11 +108,11 @@ def _below(place: Place) -> Iterator[Place]:
             yield Place(place.hierarchy, f"{place.path}{path.removeprefix(folder)}")
 
 
-def _state(place: Place) -> State:
+def _state(place: Place, own: bool) -> State:
     folder = cgroups.folder(place)
     st = os.stat(folder)
-    settings = tuple(_settings(folder))
-    return State(place, S_IMODE(st.st_mode), st.st_uid, st.st_gid, settings)
+    settings = tuple(_settings(folder)) if own else ()
+    return State(place, S_IMODE(st.st_mode), st.st_uid, st.st_gid, own, settings)
 
 
 def _settings(folder: str) -> Iterator[Setting]:
@@ -200,7 +204,7 @@ def same(before: State, after: State, elapsed: int) -> Iterable[str]:
         if getattr(before, field) != getattr(after, field):
             yield f"{field} was {getattr(before, field)}, is {getattr(after, field)}"
     old, new = ({s.name: s for s in state.settings} for state in (before, after))
-    for name in sorted(old.keys() | new.keys()):
+    for name in sorted(old.keys() | new.keys()) if before.own and after.own else ():
         if old.get(name) != new.get(name):
             yield f"{name} was {_told(old.get(name))}, is {_told(new.get(name))}"
 

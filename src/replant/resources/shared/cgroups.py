@@ -28,21 +28,25 @@ class Place(Frozen):
     path: str
 
 
-def of_task(pid: int, tid: int) -> tuple[Place, ...]:
-    """The groups of a thread, one in each hierarchy. :raises OSError: it is gone."""
-    return parsed(text(pid, tid))
+def of_task(pid: int, tid: int) -> str:
+    """The groups of a thread: a line ``HIERARCHY:PATH`` for each, sorted. :raises OSError: it is gone."""
+    fd = os.open(f"/proc/{pid}/task/{tid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.fsdecode(os.read(fd, 1 << 16))
+    finally:
+        os.close(fd)
+    lines = _lines.get(text)
+    if lines is None:  # most tasks of a tree have the same; numbers of hierarchies are those of this boot
+        lines = _lines[text] = "\n".join(sorted(line.partition(":")[2] for line in text.splitlines()))
+    return lines
 
 
-def text(pid: int, tid: int) -> str:
-    """/proc/PID/task/TID/cgroup."""
-    with open(f"/proc/{pid}/task/{tid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()
+_lines: dict[str, str] = {}
 
 
-def parsed(lines: str) -> tuple[Place, ...]:
-    """The groups that such a text tells, in the order of the names of hierarchies."""
-    rows = (line.split(":", 2)[1:] for line in lines.splitlines())
-    return tuple(sorted(Place(hierarchy, path) for hierarchy, path in rows))
+def places(lines: str) -> list[Place]:
+    """The groups that such lines tell."""
+    return [Place(*line.split(":", 1)) for line in lines.splitlines() if ":" in line]
 
 
 _mounted: dict[str, tuple[str, str]] = {}

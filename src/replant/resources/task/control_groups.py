@@ -30,25 +30,24 @@ ASKS: tuple[Call, ...] = ()
 
 
 class State(Frozen):
-    """The places of a process in all hierarchies; of a further thread only those where its leader is not."""
+    """``lines``: ``HIERARCHY:PATH``, sorted; of a further thread only those where its leader is not."""
 
     leader: bool
-    places: tuple[Place, ...]
-
-
-_leader: list[tuple[int, str]] = []
+    lines: str
 
 
 def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
     """None: a thread that is where its leader is."""
-    text = cgroups.text(t.pid, t.tid)
+    lines = cgroups.of_task(t.pid, t.tid)
     if t.leader:
-        _leader[:] = [(t.pid, text)]
-        return State(True, cgroups.parsed(text))
-    leaders = _leader[0][1] if _leader and _leader[0][0] == t.pid else cgroups.text(t.pid, t.pid)
-    if text == leaders:
-        return None
-    return State(False, tuple(sorted({*cgroups.parsed(text)} - {*cgroups.parsed(leaders)})))
+        _leader[:] = [(t.pid, lines)]
+        return State(True, lines)
+    of_leader = _leader[0][1] if _leader and _leader[0][0] == t.pid else cgroups.of_task(t.pid, t.pid)
+    others = {*lines.splitlines()} - {*of_leader.splitlines()}
+    return State(False, "\n".join(sorted(others))) if others else None
+
+
+_leader: list[tuple[int, str]] = []  # of the process whose threads are being read: they follow their leader
 
 
 def enter(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
@@ -56,8 +55,8 @@ def enter(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
 
     :raises Blocker: a hierarchy is not mounted here, or the group is frozen.
     """
-    ours = {*cgroups.of_task(os.getpid(), os.getpid())}
-    for place in state.places:
+    ours = cgroups.places(cgroups.of_task(os.getpid(), os.getpid()))
+    for place in cgroups.places(state.lines):
         chosen = cgroups.chosen(place, restore)
         if chosen is not None and chosen not in ours:
             _refuse_frozen(chosen)
@@ -87,7 +86,7 @@ def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
 
 def make_outside(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
     """Move a thread that is elsewhere than its leader, which has entered its groups already."""
-    for place in () if state.leader else state.places:
+    for place in () if state.leader else cgroups.places(state.lines):
         chosen = cgroups.chosen(place, restore)
         if chosen is not None:
             file = "cgroup.threads" if place.hierarchy == UNIFIED else "tasks"
