@@ -55,7 +55,7 @@ def test_what_was_written_is_read() -> None:
         ((2, 1, 10), "\ud800", "tasks[1].comm must be a string without NUL, of bytes that a path can have"),
         ((2, 1, 10), "x" * 70000, "tasks[1].comm"),
         ((2, 1, 7), 1, "tasks[1].subreaper must be true or false, not 1"),
-        ((2, 1), [1, 2], "tasks[1] must be an array of 17 fields, not an array of 2"),
+        ((2, 1), [1, 2], "tasks[1] must be an array of 19 fields, not an array of 2"),
         ((2, 1), None, "tasks[1] must be an array, not None"),
         ((2, 1), {"pid": 1}, "tasks[1] must be an array, not an object"),
         ((3, 1, 1, 2, 0), "1", "mms[1].vmas[2].start must be an integer"),

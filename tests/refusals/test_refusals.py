@@ -53,11 +53,8 @@ THINGS = {
     "packet_ring": ("kind-socket", "mapping [0-9a-f-]+"),
     "aio": ("kind-aio", "mapping [0-9a-f-]+"),
     # tasks
-    "shared_files": ("shared", r"task \d+"),
     "shared_memory": ("shared-address-space", r"process \d+"),
-    "shared_directory": ("shared", r"task \d+"),
     "shared_actions": ("shared-address-space", r"process \d+"),
-    "shared_by_siblings": ("shared", r"task \d+"),
     "thread_files": ("unshared", r"task \d+"),
     "thread_directory": ("unshared", r"task \d+"),
     "thread_network": ("namespace", "net"),
@@ -83,7 +80,7 @@ THINGS = {
     "pid": ("namespace", "pid, pid_for_children"),
     "time": ("namespace", "time, time_for_children"),
 }
-TOGETHER = ("io_uring", "perf_event", "netlink", "aio", "core", "keyring", "shared_files")
+TOGETHER = ("io_uring", "perf_event", "netlink", "aio", "core", "keyring", "shared_memory")
 
 
 def start(things: Path, folder: Path, *names: str) -> Program:

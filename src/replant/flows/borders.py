@@ -1,7 +1,7 @@
 """What reaches across the borders of a process or of the tree, and would be lost in silence: found, and refused.
 
-Each process is restored with a descriptor table and filesystem attributes of its own, in the namespaces of the
-restorer. So a table shared with another process, a thread with a table of its own, and a process in another namespace
+The tree is restored in the namespaces of the restorer, sharing descriptor tables and filesystem attributes with nobody
+outside. So a table shared with a process outside, a thread with a table of its own, and a process in another namespace
 than ours are blockers, and so is a dead child that has left a core: its wait status cannot be made again without one.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
-from replant.abi import kcmp
 from replant.errors import Blocker
-from replant.observe.sharing import same, task_keys
+from replant.flows.shares import SHARED
+from replant.observe.sharing import same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from replant.observe.procfs import Stat
     from replant.tracee.task import FrozenTask
 
-_SHARED = (("files_key", kcmp.FILES, "descriptor table"), ("fs_key", kcmp.FS, "current directory, root and umask"))
 _NAMESPACES = ("mnt", "net", "ipc", "uts", "pid", "user", "cgroup", "time", "pid_for_children", "time_for_children")
 _CORE = 0x80  # of a wait status
 
@@ -31,10 +30,9 @@ def blockers(alive: Sequence[FrozenTask], stats: Mapping[int, Stat]) -> Iterator
     yield from _elsewhere(alive)
     for task in alive:
         yield from _odd_threads(task)
-    for name, kind, what in _SHARED:
-        yield from _sharers(alive, name, what)
+    for shared in SHARED:
         if alive:
-            yield from _outsider(alive[0].pid, stats[alive[0].pid].ppid, kind, what)
+            yield from _outsider(alive[0].pid, stats[alive[0].pid].ppid, shared.kind, shared.what)
 
 
 def _cores(stats: Mapping[int, Stat]) -> Iterator[Blocker]:
@@ -81,17 +79,10 @@ def _namespaces(pid: int, tid: int) -> dict[str, int]:
 
 def _odd_threads(task: FrozenTask) -> Iterator[Blocker]:
     for thread in task.threads[1:]:
-        for _, kind, what in _SHARED:
-            if not same(kind, task.pid, thread.tid):
-                yield _blocker(thread.tid, "unshared", f"thread {thread.tid} does not share the {what} of its process")
-
-
-def _sharers(alive: Sequence[FrozenTask], name: str, what: str) -> Iterator[Blocker]:
-    first: dict[int, int] = {}
-    for task, key in zip(alive, task_keys(name, [t.pid for t in alive]), strict=True):
-        other = first.setdefault(key, task.pid)
-        if other != task.pid:
-            yield _blocker(task.pid, "shared", f"task {task.pid} shares its {what} with task {other}")
+        for shared in SHARED:
+            if not same(shared.kind, task.pid, thread.tid):
+                why = f"thread {thread.tid} does not share the {shared.what} of its process"
+                yield _blocker(thread.tid, "unshared", why)
 
 
 def _outsider(root: int, parent: int, kind: int, what: str) -> Iterator[Blocker]:

@@ -10,7 +10,7 @@ import time
 
 from replant.abi import tty
 from replant.errors import Blocker, Refused, TaskGone
-from replant.flows import borders, elsewhere
+from replant.flows import borders, elsewhere, shares
 from replant.flows.asking import Asker, told_of
 from replant.flows.facts import Facts
 from replant.flows.files import Files
@@ -67,6 +67,7 @@ class Capture:
         self._outside: dict[tuple[int, int], int] | None = None
         self._terminals: Terminals | Literal[False] | None = False
         self._controlling: dict[int, int] = {}
+        self._sharers: dict[str, dict[int, int]] = {}
 
     # what kinds may ask
 
@@ -153,12 +154,14 @@ class Capture:
             mms = [self._mm(t.pid) for t in self._alive]
             links = {t.pid: self._links(t.pid) for t in self._alive}
             self._controlling = self._controlled()
+            self._sharers = {s.field: shares.first_sharers(s, [t.pid for t in self._alive]) for s in shares.SHARED}
         with phase("ask"):
             insides = remote.each(self._alive, self._asker.first)
             attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
             attributes += self._of_dead()
             self._known = attributes
             tasks = tuple(self._task(t, links.get(t.pid, {})) for t in self.frozen.tasks)
+        self.blockers.extend(shares.with_another_root(tasks))
         with phase("files"):
             try:
                 files = self.files.read(self, self.blockers)
@@ -216,6 +219,8 @@ class Capture:
             cwd=links.get("cwd", -1),
             root=links.get("root", -1),
             exe=links.get("exe", -1),
+            files_of=self._sharers["files_of"].get(s.pid, 0),
+            fs_of=self._sharers["fs_of"].get(s.pid, 0),
             terminal=self._controlling.get(s.pid, -1),
             foreground=max(s.tpgid, 0) if s.pid == s.session and s.pid in self._controlling else 0,
         )

@@ -60,6 +60,7 @@ class Program:
         self.mms = {m.pid: m for m in model.mms}
         self.tables = {t.pid: t for t in model.tables}
         self.outside = Track("replant")
+        self.sharers = {t.files_of for t in model.tasks} - {0}  # of each shared descriptor table the first
         self._policy = policy
         self._late = order.late(registry.steps())
         self._states: dict[int, dict[str, Frozen]] = {}
@@ -177,9 +178,22 @@ class Program:
             elif alone or name not in self._late:
                 self._attribute(name, pid, on)
         self._xstate(pid, on)
-        on.call(x86_64.close_range, self.files.lowest, self.files.highest, 0, why="descriptors of the restore")
-        self.files.settle(self.tables[pid], on)
+        if not self._is_shared(task):
+            self._close(task, on)
         yield on
+
+    def shared(self, pid: int) -> Track:
+        """What the first of those does who share a descriptor table, when all of them have done their part."""
+        on = Track(str(pid))
+        self._close(self.tasks[pid], on)
+        return on
+
+    def _is_shared(self, task: Task) -> bool:
+        return task.files_of != 0 or task.pid in self.sharers
+
+    def _close(self, task: Task, on: Track) -> None:
+        on.call(x86_64.close_range, self.files.lowest, self.files.highest, 0, why="descriptors of the restore")
+        self.files.settle(self.tables[task.pid], on)
 
     def thread(self, tid: int) -> Track:
         """What a thread other than the first does."""
@@ -312,7 +326,8 @@ class Program:
                 yield vma, self.fd(vma.file) if vma.file >= 0 else -1, prot
 
     def _descriptors(self, task: Task, on: Track) -> None:
-        self.files.place(self.tables[task.pid], on)
+        if not task.files_of:
+            self.files.place(self.tables[task.pid], on)
         if task.root >= 0:
             on.call(x86_64.fchdir, self.files.here(task.root, on), why="root")
             on.call(x86_64.chroot, b".\0", why="root")

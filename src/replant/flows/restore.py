@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from replant.flows.lazily import Lazy
     from replant.image.container import Image
     from replant.journal.lane import Phase
-    from replant.model.tree import Model
+    from replant.model.tree import Model, Task
     from replant.policy import Policy
 
     Split = Callable[[Image, Model], Lazy]
@@ -357,17 +357,27 @@ def _fill(program: Program, stubs: Stubs, later: Lazy | None) -> None:
     """Every process and every thread runs its part; they work while the next is being built."""
     stubs.born = lambda tid: stubs.start(tid, program.thread(tid))
     tasks = alive(program.model)
-    for task in tasks:
-        for tid in task.threads[1:]:
-            stubs.expect(tid)
-        opening = later.opening(task.pid, program.files.lowest) if later else None
-        if opening:
-            stubs.start(task.pid, opening)
-        for part in program.process(task.pid):
-            stubs.follow(task.pid, part)
-        stubs.poll()
+    # whoever shares a descriptor table begins when that stands: what it opens on the way must not be in anybody's way
+    for sharing in (False, True):
+        for task in tasks:
+            if bool(task.files_of) == sharing:
+                _fill_one(task, program, stubs, later)
+        stubs.settle()
+    for pid in program.sharers:
+        stubs.start(pid, program.shared(pid))
     stubs.settle()
     for task in tasks:
         if len(task.threads) > 1:
             stubs.start(task.pid, program.late(task.pid))
     stubs.settle()
+
+
+def _fill_one(task: Task, program: Program, stubs: Stubs, later: Lazy | None) -> None:
+    for tid in task.threads[1:]:
+        stubs.expect(tid)
+    opening = later.opening(task.pid, program.files.lowest) if later else None
+    if opening:
+        stubs.start(task.pid, opening)
+    for part in program.process(task.pid):
+        stubs.follow(task.pid, part)
+    stubs.poll()

@@ -13,6 +13,7 @@ from replant.abi.call import Track
 from replant.derive import Outside, process_tree
 from replant.errors import Blocker, Refused
 from replant.execute.clone import CLONE_PARENT, CLONE_PTRACE, clone_args
+from replant.flows.shares import Births
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,12 +62,20 @@ def derive_tree(model: Model) -> Derivation:
         except Impossible as impossible:
             why, core = impossible.why, impossible.core
     if not why:
+        _shared(model, found)
         return found
     hint = "end the processes named, or dump a smaller tree"
     raise Refused(
         f"the process tree of {model.root} cannot be built",
         [Blocker(why, code="tree", pid=pid, resource=f"pid {pid}", hint=hint) for pid in core or [0]],
     )
+
+
+def _shared(model: Model, found: Derivation) -> None:
+    try:
+        Births(model, found.ops)
+    except Blocker as blocker:
+        raise Refused(f"the process tree of {model.root} cannot be built", [blocker]) from None
 
 
 def numbers(model: Model) -> set[int]:
@@ -93,6 +102,7 @@ class Growth:
         self._ops: list[Any] = self.derivation.ops
         self._tasks = {t.pid: t for t in model.tasks}
         self._of_siblings = self._sibling_signals()
+        self.births = Births(model, self._ops)
         self._seed = seed
         self._place = place
 
@@ -116,6 +126,13 @@ class Growth:
         for index, op in enumerate(self._ops):
             yield op[0], self.track(op[0], [index])
 
+    def unshare(self) -> Iterator[tuple[int, Track]]:
+        """What those do, once all are born, who were only on the way between others that share something."""
+        for pid, flags in self.births.leaving.items():
+            on = Track(str(pid))
+            on.call(x86_64.unshare, flags, why="shared only by others")
+            yield pid, on
+
     def track(self, actor: int, batch: Iterable[int]) -> Track:
         """The calls of one batch."""
         on = Track(str(actor or self._seed))
@@ -136,13 +153,14 @@ class Growth:
     # one operation of the derivation each
 
     def _fork(self, on: Track, actor: int, _: str, pid: int) -> None:
-        flags, signal = CLONE_PTRACE, self._exit_signal(pid)
+        flags, signal = CLONE_PTRACE | self.births.flags.get(pid, 0), self._exit_signal(pid)
         if actor == _OUTSIDE:  # the seed stands in for the restorer, and its child is the restorer's
             flags, signal = flags | CLONE_PARENT, 0
         on.call(x86_64.clone3, clone_args(pid, flags, signal, self._place), 88, why=f"process {pid}")
 
     def _fork_sibling(self, on: Track, actor: int, _: str, pid: int) -> None:
-        on.call(x86_64.clone3, clone_args(pid, CLONE_PTRACE | CLONE_PARENT, 0, self._place), 88, why=f"sibling {pid}")
+        flags = CLONE_PTRACE | CLONE_PARENT | self.births.flags.get(pid, 0)
+        on.call(x86_64.clone3, clone_args(pid, flags, 0, self._place), 88, why=f"sibling {pid}")
 
     def _exit_signal(self, pid: int) -> int:
         """A helper ends without a word, but for what its siblings have from it."""
@@ -221,3 +239,6 @@ def grow(program: Program, stubs: Stubs, seed: int) -> None:
                 stubs.expect_end(actor)
             stubs.start(actor or seed, growth.track(actor, batch))
         stubs.settle()
+    for pid, track in growth.unshare():
+        stubs.start(pid, track)
+    stubs.settle()

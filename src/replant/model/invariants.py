@@ -44,6 +44,7 @@ def _violations(model: Model, stores: Sequence[int] | None) -> Iterator[str]:
     for task in model.tasks:
         yield from _task(task, files)
     yield from _parents(model.root, tasks)
+    yield from _sharers(tasks)
     yield from _owners("address space", [m.pid for m in model.mms], living)
     yield from _owners("descriptor table", [t.pid for t in model.tables], living)
     for table in model.tables:
@@ -76,6 +77,15 @@ def _task(t: Task, files: set[int]) -> Iterator[str]:
         yield f"task {t.pid}: its terminal is no file of the image, or its foreground group is out of range"
     if t.state != "Z" and not ({t.cwd, t.exe} <= files and t.root in files | {-1}):
         yield f"task {t.pid}: cwd, root or exe is no file of the image"
+
+
+def _sharers(tasks: dict[int, Task]) -> Iterator[str]:
+    """Whoever shares names the first that does, who is alive and names nobody."""
+    for t in tasks.values():
+        for field in ("files_of", "fs_of"):
+            first = tasks.get(getattr(t, field)) if getattr(t, field) else None
+            if getattr(t, field) and (first is None or first.state == "Z" or getattr(first, field) or t.state == "Z"):
+                yield f"task {t.pid}: {field} is no living task, or one that shares as well"
 
 
 def _parents(root: int, tasks: dict[int, Task]) -> Iterator[str]:

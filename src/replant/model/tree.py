@@ -18,7 +18,8 @@ class Task(Frozen):
     and ``exe`` are numbers of file descriptions, -1 where there is none (a zombie); ``root`` also where it is that of
     the host. ``threads`` lists thread ids, the leader first. ``terminal`` is the description of its controlling
     terminal, -1 if it has none or the one that the root was born with; ``foreground`` that terminal's group, told by
-    leaders of sessions.
+    leaders of sessions. ``files_of`` and ``fs_of`` are the first process whose descriptor table, or whose current
+    directory, root and umask, it shares; 0: its own.
     """
 
     pid: int
@@ -38,6 +39,8 @@ class Task(Frozen):
     exe: int
     terminal: int = -1
     foreground: int = 0
+    files_of: int = 0
+    fs_of: int = 0
 
 
 class Vma(Frozen):
