@@ -260,7 +260,8 @@ class Capture:
             return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "anon", -1)
         if m.inode or m.path[:1] == "/":  # the first segment of System V has the inode number 0
             file = self.files.add_mapping(pid, m, m.shared and writable)
-            return Vma(m.start, m.end, m.prot, m.shared, chosen, m.offset, registry.map_name(m.path), file)
+            kind = registry.map_name(m.path) if m.path[-1:] == ")" else "file"  # "(deleted)": perhaps nameless
+            return Vma(m.start, m.end, m.prot, m.shared, chosen, m.offset, kind, file)
         return Vma(m.start, m.end, m.prot, m.shared, chosen, 0, "anon", -1)
 
     def _refuse(self, pid: int, m: Mapping, word: str) -> None:

@@ -286,13 +286,16 @@ class Program:
         """Mappings, pages, protections, advice; full parts are yielded, the one that is not is returned."""
         mm = self.mms[task.pid]
         shut: list[Vma] = []
-        together: dict[str, list[tuple[Vma, Slot | int, int]]] = {}
+        kinds = {vma.kind for vma in mm.vmas}
+        together: dict[str, list[tuple[Vma, Slot | int, int]]] = {
+            name: [] for name in kinds if registry.hook(registry.map_kind(name), "make_all")
+        }
         for vma, fd, prot in self._mappings(mm):
             if prot != vma.prot:
                 shut.append(vma)
             kind = registry.map_kind(vma.kind)
-            if registry.hook(kind, "make_all") is not None:
-                together.setdefault(vma.kind, []).append((vma, fd, prot))
+            if vma.kind in together:
+                together[vma.kind].append((vma, fd, prot))
             else:
                 kind.make(vma, fd, prot, on, self)
             if len(on.calls) >= _PART:

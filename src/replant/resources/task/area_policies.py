@@ -48,13 +48,18 @@ class State(Frozen):
     areas: tuple[Area, ...]
 
 
+_nodes: list[str] = []
+
+
 def several_nodes() -> bool:
     """Whether this host can have more than one node."""
-    try:
-        with open(_POSSIBLE, encoding="ascii") as file:
-            return file.read().strip() != "0"
-    except FileNotFoundError:  # a kernel without NUMA
-        return False
+    if not _nodes:
+        try:
+            with open(_POSSIBLE, encoding="ascii") as file:
+                _nodes.append(file.read().strip())
+        except FileNotFoundError:  # a kernel without NUMA
+            _nodes.append("0")
+    return _nodes[0] != "0"
 
 
 def ask(t: TaskFacts) -> list[Call]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from replant.resources.protocol import RestoreSide, TaskFacts
 
 VERSION = 1
-SCOPE = "thread"
+SCOPE = "process"
 USES = ("privilege",)
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
@@ -52,13 +52,11 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
 
     :raises Blocker: it cannot be told whether there are, or a thread has some of its own.
     """
-    rows = sysv.table("sem")
-    if not _may_have(t, rows):
+    rows = _may_have(t)
+    if not rows:
         return None
-    if not t.leader:
-        if not shared(kcmp.SYSVSEM, t.pid, t.tid):
-            raise _refused(t, "has semaphore changes to undo that are not those of its process (CLONE_SYSVSEM)")
-        return None
+    if any(not shared(kcmp.SYSVSEM, t.pid, int(tid)) for tid in os.listdir(f"/proc/{t.pid}/task")):
+        raise _refused(t, "has a thread whose changes of semaphores to undo are its own (CLONE_SYSVSEM)")
     reader: Any = kernel.queues([t.pid], "undo.Undo")
     if reader is None:
         raise _refused(t, "may have changes of semaphores to undo at its end (SEM_UNDO), which cannot be read here")
@@ -67,12 +65,13 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
     return State(tuple(sorted(changes))) if changes else None
 
 
-def _may_have(t: TaskFacts, rows: Sequence[sysv.Row]) -> bool:
-    used = max((row["otime"] for row in rows), default=0)
-    if not used:
-        return False
+def _may_have(t: TaskFacts) -> list[sysv.Row]:
+    """All sets, if it may have changes of any to undo; who has no list shares that with us."""
+    if shared(kcmp.SYSVSEM, t.pid, os.getpid()):
+        return []
+    rows = sysv.table("sem")
     began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + t.stat.starttime / os.sysconf("SC_CLK_TCK")
-    return used >= began - 1 and not shared(kcmp.SYSVSEM, t.tid, os.getpid())
+    return rows if max((row["otime"] for row in rows), default=0) >= began - 1 else []
 
 
 def _refused(t: TaskFacts, what: str) -> Blocker:
