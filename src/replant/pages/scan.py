@@ -23,6 +23,7 @@ from __future__ import annotations
 import errno
 import os
 from array import array
+from itertools import groupby
 
 from replant.abi.pagemap import (
     PAGE_IS_FILE,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from replant.model.tree import Vma
 
 _KERNELS_OWN = frozenset({"vdso"})
+_OFF = PAGE_IS_FILE | PAGE_IS_PFNZERO  # what is a file's, or the shared page of zeros, is not saved
+_MUCH = 16 << 20
 _NOWHERE = (1 << 64, (1 << 64) + 1)
 _STEP = 1 << 29  # bytes of memory that one read of pagemap covers
 
@@ -70,6 +73,11 @@ class Scan:
         self.clean = array("Q")
         self.kept = array("Q")
 
+    def add(self, other: Scan) -> None:
+        """Put the pages of another part of the address space behind these."""
+        for name in self.__slots__:
+            getattr(self, name).extend(getattr(other, name))
+
     @property
     def bytes(self) -> int:
         """How much is to be saved."""
@@ -86,13 +94,13 @@ def scan(pid: int, vmas: Iterable[Vma]) -> Scan:
 
     :raises TaskGone: it ended. :raises ReplantError: its page tables may not be looked at.
     """
-    return _scanned(pid, private(vmas), (PAGE_IS_GUARD, 0))
+    return _scanned(pid, vmas, (PAGE_IS_GUARD, 0))
 
 
 def since(pid: int, vmas: Iterable[Vma], known: bytes) -> Scan:
     """As `scan`, but for pages that are what they were at the last `protect`, and that ``known`` (`Mm.runs`) has."""
     watched = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_PRESENT
-    found = _scanned(pid, private(vmas), (PAGE_IS_GUARD | watched, watched))
+    found = _scanned(pid, vmas, (PAGE_IS_GUARD | watched, watched))
     reuse.settle(found, known)
     return found
 
@@ -135,19 +143,27 @@ def _pagemap(pid: int) -> int:
         ) from e
 
 
-def _scanned(pid: int, vmas: Sequence[Vma], answers: Iterable[int]) -> Scan:
-    if not vmas:
-        return Scan()
-    fd = _pagemap(pid)
-    try:
-        return _cut(_regions(fd, vmas, answers), vmas)
-    finally:
-        os.close(fd)
+def _scanned(pid: int, vmas: Iterable[Vma], answers: Iterable[int]) -> Scan:
+    """The pages of all private mappings; ``answers``: categories to ask for, where the first is not known the next."""
+    found, kept = Scan(), private(vmas)
+    if kept:
+        fd = _pagemap(pid)
+        try:
+            for anonymous, group in groupby(kept, key=_is_much_anonymous):
+                part = [*group]
+                found.add(_cut(_regions(fd, part, answers, PAGE_IS_PFNZERO if anonymous else _OFF), part))
+        finally:
+            os.close(fd)
+    return found
 
 
-def _regions(fd: int, vmas: Sequence[Vma], answers: Iterable[int]) -> array[int]:
+def _is_much_anonymous(vma: Vma) -> bool:
+    """Whether it is worth a call of its own: that a page is a file's costs 10 times as much to find out as all else."""
+    return vma.file < 0 and vma.end - vma.start >= _MUCH
+
+
+def _regions(fd: int, vmas: Sequence[Vma], answers: Iterable[int], off: int) -> array[int]:
     """All regions between the first mapping and the last, as triples of start, end, categories."""
-    off = PAGE_IS_FILE | PAGE_IS_PFNZERO
     some = PAGE_IS_PRESENT | PAGE_IS_SWAPPED
     for answer in answers:
         try:
