@@ -33,9 +33,9 @@ from replant.tracee.freeze import freeze
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from replant.model.tree import Model
+    from replant.model.tree import Mm, Model
     from replant.policy import Policy
     from replant.tracee.freeze import FrozenTree
 
@@ -226,7 +226,7 @@ def _look(capture: Capture) -> Model:
 
 
 def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Contents, began: int) -> DumpReport:
-    written, kept = _pages(model)
+    written, kept = _pages(out.mms)
     return DumpReport(
         image=out.path,
         root_pid=model.root,
@@ -246,11 +246,11 @@ def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Conten
     )
 
 
-def _pages(model: Model) -> tuple[int, int]:
-    """How many pages stand in the image's own store, and in those of others."""
-    counts = [0, 0]
-    for mm in model.mms:
-        for _, length, at in iter_unpack("<QQQ", mm.runs):
-            if at != GUARD:
-                counts[split(at)[0] > 0] += length // PAGE
+def _pages(mms: Sequence[Mm]) -> tuple[int, int]:
+    """How many pages stand in the image's own store, and in those of others; one that several have counts once."""
+    places = {(at, length) for mm in mms for _, length, at in iter_unpack("<QQQ", mm.runs) if at != GUARD}
+    counts, end = [0, 0], 0
+    for at, length in sorted(places):
+        counts[split(at)[0] > 0] += max(0, at + length - max(at, end)) // PAGE
+        end = max(end, at + length)
     return counts[0], counts[1]

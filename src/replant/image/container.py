@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from replant.image.codec import Resolve
     from replant.image.secret import Secret
-    from replant.model.tree import Model
+    from replant.model.tree import Mm, Model
 
 __all__ = ["Image", "ImageWriter", "open_image"]
 _FRAMED = ("frames.json", "frames.bin")
@@ -54,6 +54,7 @@ class ImageWriter:
         self._framed = compress != packing.NONE or secret is not None
         self.pages_fd = -1
         self.bytes_written = 0
+        self.mms: tuple[Mm, ...] = ()  # as they were written, without pages of zeros
         self.identity = ""
         self._partial = ""
         self._lock = -1
@@ -123,6 +124,7 @@ class ImageWriter:
         try:
             pages = self._pages()
             model = zeros.dropped(model, sorted(self._zeros))
+            self.mms = model.mms
             self._encoded = data, blobs = codec.encode(model)
             parts = (self._sealed("model.json", data), self._sealed("blobs.bin", blobs), *pages)
             kinds = tuple(_kind(family, kind, resolve) for family, kind in codec.kinds_of(model))
