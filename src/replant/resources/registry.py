@@ -33,6 +33,8 @@ _INET_TYPES = {1: "tcp", 2: "udp", 3: "raw"}
 _MPTCP = 262
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 _PROC = "/proc"
+_MEMORY_DEVICES = 1
+_EXTENSIONS = "replant_kinds"
 _QUEUE_SIZE = 80  # of every file that is a message queue
 #: Files of the kernel's own mounts, which have no name that could be opened, by the beginning of their link.
 _NAMELESS = {
@@ -58,7 +60,7 @@ def file_name(f: FileFacts) -> str:
     if form == S_IFIFO:
         return "pipe" if link.startswith("pipe:[") else "fifo"
     if form == S_IFCHR:
-        return "terminal" if os.major(f.rdev) in _TTY_MAJORS else "chardev"
+        return "terminal" if os.major(f.rdev) in _TTY_MAJORS else _device_name(f.rdev)
     if form == S_IFSOCK:
         return _socket_name(f)
     if link.startswith("anon_inode:"):
@@ -88,6 +90,12 @@ def _is_queue(f: FileFacts) -> bool:
     answer = bytearray(120)  # struct statfs
     libc.syscall(x86_64.fstatfs, f.grab(), answer)
     return int.from_bytes(answer[:8], "little") == mqueue.MQUEUE_MAGIC
+
+
+def _device_name(rdev: int) -> str:
+    """A device that has state may have a kind of its own, in an extension."""
+    name = f"chardev_{os.major(rdev)}_{os.minor(rdev)}"
+    return name if os.major(rdev) != _MEMORY_DEVICES and file_kind(name) is not None else "chardev"
 
 
 def _nameless(link: str) -> str:
@@ -169,9 +177,14 @@ def standing() -> Iterable[tuple[str, FileKind]]:
 
 
 def file_kind(name: str) -> FileKind | None:
-    """The module of `replant.resources.files` of that name, None if there is none."""
+    """The module of `replant.resources.files` of that name, or of an extension, None if there is none.
+
+    An extension is a distribution with modules in the namespace package ``replant_kinds``: one for a device is named
+    ``chardev_MAJOR_MINOR``, one for what has no kind yet as the refusal names it.
+    """
     if name not in _files:
-        _files[name] = _load(f"replant.resources.files.{name}") if name.isidentifier() else None
+        found = _load(f"replant.resources.files.{name}") if name.isidentifier() else None
+        _files[name] = found or (_load(f"{_EXTENSIONS}.{name}") if name.isidentifier() else None)
     return _files[name]
 
 
@@ -280,7 +293,7 @@ def _load(module: str):  # type: ignore[no-untyped-def]
     try:
         return _module(module)
     except ModuleNotFoundError as e:
-        if e.name != module:
+        if e.name not in (module, _EXTENSIONS):
             raise
         return None
 

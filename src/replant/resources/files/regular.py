@@ -17,7 +17,7 @@ from stat import S_ISREG
 
 from replant.abi import fcntl
 from replant.model.frozen import Frozen
-from replant.resources.shared import compare, embed, locks
+from replant.resources.shared import compare, embed, filesystem, locks
 from replant.resources.shared.build_id import build_id
 from replant.resources.shared.opening import by_last_name, named
 from replant.resources.shared.refusal import hinder, refuse
@@ -40,7 +40,8 @@ class State(Frozen):
     """Name and identity (stat(2)); ``size`` and ``mtime_ns`` tell at restore whether it is unchanged.
 
     ``shown``: the name by which it was opened, if that is gone and ``path`` another link. ``build_id``: that of a
-    program or library that is mapped, if it has one. ``embedded``: the image has the file, in the State of one of its
+    program or library that is mapped, if it has one. ``generated``: by sysfs and the like, so that size and time say
+    nothing. ``embedded``: the image has the file, in the State of one of its
     descriptions that has ``content``.
     """
 
@@ -52,6 +53,7 @@ class State(Frozen):
     mtime_ns: int
     shown: str = ""
     build_id: bytes = b""
+    generated: bool = False
     embedded: bool = False
     content: embed.Content | None = None
     locks: tuple[locks.Lock, ...] = ()
@@ -69,7 +71,13 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     program = build_id(path) if f.fd < 0 else b""
     shown = last_name(f) if path != f.link else ""
     held = locks.read(f, dump)
+    kind = filesystem.magic(path)
+    if kind in filesystem.TRACING:
+        why = f"what it traces cannot be kept ({filesystem.TRACING[kind]})"
+        raise refuse(f, why, "let the program close it, and open it again afterwards", "tracing")
     state = State(path, f.dev, f.ino, f.mode, f.size, st.st_mtime_ns, shown, program, locks=held)
+    if kind in filesystem.GENERATED:
+        return state._replace(size=0, mtime_ns=0, generated=True)
     if not embed.chosen(f, path, dump):
         return state
     if any(lock.kind == "LEASE" and lock.write for lock in held):
@@ -117,6 +125,8 @@ def check(file: File) -> None:
         raise hinder(file, state.path, error.strerror or "gone", "put the file back", "file-gone") from None
     if not S_ISREG(found.st_mode):
         raise hinder(file, state.path, "it was a regular file and is none now", "put the file back")
+    if state.generated:
+        return
     if _only_appended(file.flags) and found.st_size >= state.size:
         return
     if found.st_size != state.size:
