@@ -106,6 +106,47 @@ static const char *check_odd(void) {
     return prctl(PR_GET_TIMERSLACK) == 123456 ? NULL : "timer slack";
 }
 
+/* A calculation in the x87 and SSE units, with control words of their own: it goes round until it is told to end. */
+static volatile int ask_x87, said_x87;
+static double kept[2];
+
+static void *calculate(void *unused) {
+    unsigned short word = 0x0c7f, found; /* towards zero */
+    unsigned mxcsr = 0x5f80, found_mxcsr; /* upwards */
+    for (;;) {
+        double top, below;
+        asm volatile("fninit\n\tfldcw %[word]\n\tldmxcsr %[mxcsr]\n\tfldl2e\n\tfldpi\n"
+                     "1:\tcmpl $0, %[ask]\n\tje 1b\n\t"
+                     "fnstcw %[found]\n\tstmxcsr %[now]\n\tfstpl %[top]\n\tfstpl %[below]\n\tfninit"
+                     : [top] "=m"(top), [below] "=m"(below), [found] "=m"(found), [now] "=m"(found_mxcsr)
+                     : [word] "m"(word), [mxcsr] "m"(mxcsr), [ask] "m"(ask_x87)
+                     : "memory", "cc", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");
+        unsigned usual = 0x1f80;
+        asm volatile("ldmxcsr %0" : : "m"(usual));
+        said_x87 = top == kept[0] && below == kept[1] && found == word && (found_mxcsr & ~0x3fu) == mxcsr ? 1 : -1;
+        ask_x87 = 0;
+    }
+    return unused;
+}
+
+static void set_x87(void) {
+    pthread_t thread;
+    kept[0] = 0x1.921fb54442d18p+1; /* pi and log2(e), rounded towards zero */
+    kept[1] = 0x1.71547652b82fep+0;
+    pthread_create(&thread, NULL, calculate, NULL);
+}
+
+static const char *check_x87(void) {
+    said_x87 = 0;
+    ask_x87 = 1;
+    for (int tries = 0; !said_x87; tries++) {
+        if (tries > 20000)
+            return "the calculation has no end";
+        usleep(1000);
+    }
+    return said_x87 > 0 ? NULL : "a calculation, or a control word";
+}
+
 /* A thread with a deadline, one with real-time priority that is reset at fork. */
 static volatile int told, policies[2];
 
@@ -144,12 +185,12 @@ static const char *check_scheduled(void) {
 }
 
 static const struct { const char *name; void (*set)(void); const char *(*check)(void); } all[] = {
-    {"bound", set_bound, check_bound}, {"odd", set_odd, check_odd}, {"scheduled", set_scheduled, check_scheduled},
+    {"bound", set_bound, check_bound}, {"odd", set_odd, check_odd}, {"scheduled", set_scheduled, check_scheduled}, {"x87", set_x87, check_x87},
 };
 
 int main(int argc, char **argv) {
     block_usr1();
-    for (int n = 0; n < 3; n++)
+    for (int n = 0; n < 4; n++)
         if (argc > 1 && !strcmp(argv[1], all[n].name)) {
             if (n == 0) /* it cannot write into the directory afterwards */
                 MUST(chmod(".", 0777));

@@ -25,9 +25,9 @@ def test_tasks_go_on(mode: Mode, tmp_path: Path) -> None:
         roundtrip(program, program.ask, mode)
 
 
-@pytest.mark.parametrize("what", ["bound", "odd", "scheduled"])
+@pytest.mark.parametrize("what", ["bound", "odd", "scheduled", "x87"])
 def test_identity(what: str, tmp_path: Path) -> None:
-    """Credentials of every sort; settings that only the process itself can see; policies of threads."""
+    """Credentials of every sort; settings that only the process itself can see; policies of threads; a calculation."""
     folder = tmp_path / "program"
     folder.mkdir()
     with Program.start([str(compiled(HERE / "identity.c", folder)), what], folder) as program:

@@ -96,6 +96,10 @@ static const char *landlock(void) {
 }
 static const char *filesystem(void) { return hold(syscall(SYS_fsopen, "tmpfs", 0)); }
 static const char *detached_mount(void) { return hold(syscall(SYS_open_tree, AT_FDCWD, "/tmp", 1)); }
+static const char *pressure(void) { /* to be told when tasks wait for a processor */
+    int fd = open("/proc/pressure/cpu", O_RDWR);
+    return fd >= 0 && write(fd, "some 500000 1000000", 20) != 20 ? missing(-1) : hold(fd);
+}
 static const char *pidfd_outside(void) { return hold(syscall(SYS_pidfd_open, 1, 0)); }
 
 static const char *directory_notice(void) {
@@ -111,6 +115,6 @@ const struct thing files[] = {
     ROW(io_uring), ROW(perf_event), ROW(bpf_map), ROW(bpf_program), ROW(fanotify), ROW(inotify_events),
     ROW(tcp), ROW(mptcp), ROW(raw), ROW(netlink), ROW(packet), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
     ROW(fuse), ROW(tun), ROW(disk), ROW(userfault), ROW(secret), ROW(landlock), ROW(filesystem),
-    ROW(detached_mount), ROW(pidfd_outside),
+    ROW(detached_mount), ROW(pidfd_outside), ROW(pressure),
     ROW(directory_notice), {0},
 };

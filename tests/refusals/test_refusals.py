@@ -43,6 +43,7 @@ THINGS = {
     "landlock": ("kind-landlock_ruleset", r"fd \d+"),
     "filesystem": ("kind-fscontext", r"fd \d+"),
     "detached_mount": ("name", r"fd \d+"),
+    "pressure": ("kind-pressure_trigger", r"fd \d+"),
     "pidfd_outside": ("outside", r"fd \d+"),
     "directory_notice": ("directory-notice", r"fd \d+"),
     # mappings

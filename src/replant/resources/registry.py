@@ -80,7 +80,15 @@ def _regular_name(f: FileFacts) -> str:
         return "nsfs" if link.partition(":")[0] in _NAMESPACES else link.partition(":")[0]
     if f.size == _QUEUE_SIZE and f.fd >= 0 and os.major(f.dev) == 0 and _is_queue(f):
         return "mqueue"
+    if f.flags & os.O_ACCMODE and _is_pressure(link):
+        return "pressure_trigger"  # what is written into it, to be told of pressure, cannot be read back
     return "regular" if f.nlink else "unlinked"
+
+
+def _is_pressure(link: str) -> bool:
+    """Whether it is of pressure stall information: the system's, or that of a control group."""
+    folder, _, name = link.rpartition("/")
+    return folder == "/proc/pressure" or (name.endswith(".pressure") and os.path.exists(f"{folder}/cgroup.procs"))
 
 
 def _is_queue(f: FileFacts) -> bool:
