@@ -98,7 +98,7 @@ static const char *filesystem(void) { return hold(syscall(SYS_fsopen, "tmpfs", 0
 static const char *detached_mount(void) { return hold(syscall(SYS_open_tree, AT_FDCWD, "/tmp", 1)); }
 static const char *pressure(void) { /* to be told when tasks wait for a processor */
     int fd = open("/proc/pressure/cpu", O_RDWR);
-    return fd >= 0 && write(fd, "some 500000 1000000", 20) != 20 ? missing(-1) : hold(fd);
+    return fd >= 0 && write(fd, "some 500000 2000000", 20) != 20 ? missing(-1) : hold(fd);
 }
 static const char *pidfd_outside(void) { return hold(syscall(SYS_pidfd_open, 1, 0)); }
 
