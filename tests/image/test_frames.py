@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import builtins
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from replant.errors import ImageError, ReplantError
-from replant.image import packing
+from replant.image import packing, sums
 from replant.image.frames import Frame, FramedStore, Frames, pack, parse, render
 from replant.image.sums import BLOCK, digest
 
@@ -47,7 +48,7 @@ def test_every_block_comes_back(codec: str, tmp_path: Path) -> None:
     size = os.fstat(stored).st_size
     assert size < 1.1 * BLOCK  # the noise
     assert [f.length for f in frames.frames][1:3] == [0, BLOCK]
-    store = FramedStore(parse(render(frames), size), stored)
+    store = FramedStore(parse(render(frames), size), partial(sums.read_part, stored), [stored])
     assert fetched(store) == CONTENT
     assert os.pread(store.descriptor(), len(CONTENT) + 1, 0) == CONTENT
     store.close()
@@ -55,7 +56,7 @@ def test_every_block_comes_back(codec: str, tmp_path: Path) -> None:
 
 def test_only_what_is_wanted_is_unfolded(tmp_path: Path) -> None:
     frames, stored = packed(tmp_path, "lz4")
-    store = FramedStore(frames, stored)
+    store = FramedStore(frames, partial(sums.read_part, stored), [stored])
     fd = store.descriptor(but={0, 2})
     assert os.pread(fd, 3 * BLOCK, 0) == bytes(3 * BLOCK)
     assert os.pread(fd, BLOCK, 3 * BLOCK) == CONTENT[3 * BLOCK :]
@@ -71,7 +72,7 @@ def test_a_flipped_bit_is_noticed(codec: str, tmp_path: Path) -> None:
         byte = os.pread(stored, 1, at)[0]
         os.pwrite(stored, bytes([byte ^ 16]), at)
         with pytest.raises(ImageError, match=f"block {number} .*checksum"):
-            FramedStore(frames, stored).fetch(number, memoryview(bytearray(BLOCK)))
+            FramedStore(frames, partial(sums.read_part, stored), [stored]).fetch(number, memoryview(bytearray(BLOCK)))
     os.close(stored)
 
 
@@ -85,7 +86,7 @@ def test_a_frame_that_lies_is_refused(codec: str, tmp_path: Path) -> None:
         stored = os.open(path, os.O_RDONLY)
         frames = Frames(codec, "", "", BLOCK, (Frame(0, len(content), digest(content)),))
         with pytest.raises(ImageError, match="cannot be restored"):
-            FramedStore(frames, stored).fetch(0, memoryview(bytearray(BLOCK)))
+            FramedStore(frames, partial(sums.read_part, stored), [stored]).fetch(0, memoryview(bytearray(BLOCK)))
         os.close(stored)
 
 

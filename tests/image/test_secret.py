@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from live.compile import compiled
 from live.loading import until_loaded
 from live.program import Program
 from replant.errors import ImageError, ReplantError
+from replant.image import sums
 from replant.image.frames import FramedStore, pack, parse, render
 from replant.image.secret import Secret
 from replant.image.sums import BLOCK
@@ -34,10 +36,10 @@ def test_frames_come_back(codec: str, tmp_path: Path, monkeypatch: pytest.Monkey
     sealed = os.pread(stored, size, 0)
     assert b"replant replant" not in sealed
     assert CONTENT[2 * BLOCK : 2 * BLOCK + 64] not in sealed
-    assert fetched(FramedStore(parse(render(frames), size), stored)) == CONTENT
+    assert fetched(FramedStore(parse(render(frames), size), partial(sums.read_part, stored), [stored])) == CONTENT
     monkeypatch.setenv("REPLANT_KEY", "another key, which is as long")
     with pytest.raises(ImageError, match="another key") as error:
-        FramedStore(frames, stored).fetch(0, memoryview(bytearray(BLOCK)))
+        FramedStore(frames, partial(sums.read_part, stored), [stored]).fetch(0, memoryview(bytearray(BLOCK)))
     assert error.value.code == "image-key"
 
 

@@ -12,7 +12,7 @@ import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 from struct import iter_unpack
 
-from replant.errors import ReplantError
+from replant.errors import ReplantError, UsageError
 from replant.flows import elsewhere
 from replant.flows.asking import Asker
 from replant.flows.capture import Capture
@@ -21,6 +21,7 @@ from replant.flows.recording import Recording
 from replant.flows.saving import Contents, Known
 from replant.image import sums
 from replant.image.container import ImageWriter
+from replant.image.remote import absolute, is_url
 from replant.journal import current
 from replant.model.frozen import Frozen
 from replant.model.invariants import GUARD, PAGE
@@ -116,13 +117,15 @@ def dump(
     :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
     :raises ReplantError: the dump failed; the tree runs on.
     """
+    if is_url(image) and (parent or track):
+        raise UsageError("an image behind a URL builds on no other, and none builds on it", code="usage")
     form = (compress, encrypt)
     how = "kill" if kill else "stop" if stop else "run"
     ways = Ways(how, snapshot, form, parent, track, rounds, until_frozen)
     if number := elsewhere.number(pid):
         if track or parent or rounds:
             raise _not_there(pid)
-        where = (os.path.abspath(image), os.path.abspath(journal) if journal else "")
+        where = (absolute(image), os.path.abspath(journal) if journal else "")
         return elsewhere.report(pid, partial(_dump, number, *where, ways, policy), kill)
     return _dump(pid, image, journal, ways, policy)
 

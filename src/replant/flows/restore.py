@@ -26,6 +26,7 @@ from replant.flows.holding import Holding
 from replant.flows.program import Program, alive
 from replant.flows.recording import Recording
 from replant.image.container import open_image
+from replant.image.remote import absolute, is_url
 from replant.journal import current
 from replant.journal.known import DECISION
 from replant.model.frozen import Frozen
@@ -99,7 +100,7 @@ def restore(
     began = time.perf_counter_ns()
     with Recording("restore", wanted=journal) as trace:
         later = partial(_later, working_set, not detach) if lazy else None
-        work = partial(_work, os.path.abspath(image), stop, later, policy, trace.journal.phase)
+        work = partial(_work, absolute(image), stop, later, policy, trace.journal.phase)
         done = _nested(work) if new_pids else work()
     root, pids, bytes_later, notes = done["root"], done["pids"], done["later"], done["notes"]
     assert isinstance(root, int) and isinstance(pids, tuple) and isinstance(bytes_later, int)
@@ -155,7 +156,8 @@ def _restore(
 def _later(working_set: str, words: bool, opened: Image, model: Model) -> Lazy:
     from replant.flows.lazily import Lazy
 
-    path = working_set or f"{os.path.realpath(opened.path)}.working-set"
+    beside = "null" if is_url(opened.path) else f"{os.path.realpath(opened.path)}.working-set"
+    path = working_set or beside
     return Lazy(opened, model, path if path != "null" else "", words)
 
 

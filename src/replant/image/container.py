@@ -30,6 +30,7 @@ from replant.errors import Bug, ImageError
 from replant.image import codec, columns, manifest, packing, place, sums, upgrade, zeros
 from replant.image.manifest import KindVersion, Manifest, Parent, Part
 from replant.image.reader import Image, open_image
+from replant.image.remote import is_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,22 +71,37 @@ class ImageWriter:
         ``compress``: ``none``, ``lz4`` or ``zstd``, for the page store. ``encrypt``: see `replant.image.secret`.
         :raises ReplantError: ``path`` is something else, the storage does not allow it, a library or a key is missing.
         """
-        path = os.path.realpath(path)
-        place.refuse_foreign(path)
         packing.packer(compress)
-        made = cls(path, compress, _secret() if encrypt else None)
+        secret = _secret() if encrypt else None
+        made = _upload(path, compress, secret) if is_url(path) else cls(os.path.realpath(path), compress, secret)
+        made.refuse_foreign()
         try:
             made._open()
         except OSError as e:
             made.abort()
-            raise place.cannot(e, "making an image at", path) from e
+            raise place.cannot(e, "making an image at", made.path) from e
         except BaseException:
             made.abort()
             raise
         return made
 
+    def refuse_foreign(self) -> None:
+        """See that nothing but an image is overwritten. :raises ReplantError: it would be."""
+        place.refuse_foreign(self.path)
+
+    def claim(self) -> tuple[str, int]:
+        """A directory to write to, and a descriptor that holds its lock. :raises OSError: it cannot be made."""
+        return place.claim_partial(self.path)
+
+    def publish(self, durable: bool) -> None:
+        """Put what is written in its place. :raises OSError: it cannot be."""
+        place.publish(self._partial, self.path)
+        self._close()
+        if durable:
+            place.sync(os.path.dirname(self.path))
+
     def _open(self) -> None:
-        self._partial, self._lock = place.claim_partial(self.path)
+        self._partial, self._lock = self.claim()
         for name in ("pages.bin", "model.json", "blobs.bin", *(_FRAMED if self._framed else ())):
             if self._secret and name == "pages.bin":  # what is plain is never on a disk
                 self._fds[name] = os.memfd_create("pages", os.MFD_CLOEXEC)
@@ -164,10 +180,7 @@ class ImageWriter:
                     os.fsync(fd)
             if self._secret:  # a journal has paths and names of the tree
                 place.forget(self.journal_path)
-            place.publish(self._partial, self.path)
-            self._close()
-            if durable:
-                place.sync(os.path.dirname(self.path))
+            self.publish(durable)
         except OSError as e:
             raise place.cannot(e, "giving its name to the image", self.path) from e
 
@@ -227,6 +240,12 @@ class ImageWriter:
             os.unlink(f"{self._partial}/pages.bin")
         stored = os.fstat(self._fds[frames.DATA]).st_size
         return self._whole(frames.INDEX, frames.render(index)), Part(frames.DATA, stored, ())
+
+
+def _upload(url: str, compress: str, secret: Secret | None) -> ImageWriter:
+    from replant.image.upload import Upload
+
+    return Upload(url, compress, secret)
 
 
 def _secret() -> Secret:

@@ -19,9 +19,11 @@ from replant.model.invariants import PAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from replant.image.secret import Secret
+
+    Read = Callable[[int, int], memoryview | bytes]
 
 INDEX, DATA = "frames.json", "frames.bin"
 _THREADS = 4
@@ -131,13 +133,23 @@ class _Packing:
             done += os.pwrite(self._target, memoryview(data)[done:], at + done)
 
 
-class FramedStore:
-    """A page store in frames, behind the descriptor ``stored``."""
+def of_plain(checksums: Sequence[str], size: int) -> Frames:
+    """The blocks of a plain page store as frames."""
+    lengths = [min(BLOCK, size - at) for at in range(0, size, BLOCK)]
+    rows = zip(range(0, size, BLOCK), lengths, checksums, strict=True)
+    return Frames(packing.NONE, "", "", size, tuple(Frame(*row) for row in rows))
 
-    def __init__(self, frames: Frames, stored: int) -> None:
+
+class FramedStore:
+    """A page store in frames. ``read`` gives a part of what is stored, by offset and length; ``fds`` is all it needs.
+
+    :raises ReplantError: a library or the key is missing.
+    """
+
+    def __init__(self, frames: Frames, read: Read, fds: Sequence[int] = ()) -> None:
         self.size, self.encrypted = frames.size, bool(frames.cipher)
         self.count = len(frames.frames)
-        self._frames, self._stored = frames, stored
+        self._frames, self._read, self._fds = frames, read, [*fds]
         self._unpack = packing.unpacker(frames.codec)
         self._key = secret.Secret(bytes.fromhex(frames.salt)) if frames.cipher else None
         self._plain = -1
@@ -147,7 +159,7 @@ class FramedStore:
         """Bring a block into memory, checked. :raises ImageError: it is damaged."""
         frame, size = self._frames.frames[number], min(BLOCK, self.size - number * BLOCK)
         try:
-            data = sums.read_part(self._stored, frame.offset, frame.length)
+            data = memoryview(self._read(frame.offset, frame.length) if frame.length else b"")
         except OSError as e:
             raise ImageError(f"{DATA} cannot be read: {e}", code="image-unreadable", resource=DATA) from e
         if sums.digest(data) != frame.sum:
@@ -196,14 +208,14 @@ class FramedStore:
 
     def descriptors(self) -> list[int]:
         """All that `fetch` reads from."""
-        return [self._stored]
+        return self._fds
 
     def close(self) -> None:
         """Close what it is read from."""
-        for fd in (self._stored, self._plain):
+        for fd in (*self._fds, self._plain):
             if fd >= 0:
                 os.close(fd)
-        self._stored = self._plain = -1
+        self._fds, self._plain = [], -1
 
 
 def _damaged(number: int, why: str) -> ImageError:

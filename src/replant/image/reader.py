@@ -6,6 +6,7 @@ import os
 
 from replant.errors import ImageError
 from replant.image import codec, manifest, sums
+from replant.image.remote import Remote, is_url
 from replant.image.stored import open_store, unreadable, wrong_size
 from replant.model.places import place, split
 
@@ -133,7 +134,7 @@ def open_image(path: str) -> Image:
 
 def _open_parent(path: str, parent: Parent) -> Image:
     """An image that the one at ``path`` builds on."""
-    where = os.path.normpath(os.path.join(os.path.realpath(path), parent.path))
+    where = _beside(path, parent.path)
     try:
         image = open_image(where)
     except ImageError as e:
@@ -152,6 +153,12 @@ def _open_parent(path: str, parent: Parent) -> Image:
             hint="put the former one back: an image must not be replaced as long as others build on it",
         )
     return image
+
+
+def _beside(path: str, relative: str) -> str:
+    """Another image, by its path from this one."""
+    scheme, colon, rest = path.partition("://") if is_url(path) else ("", "", os.path.realpath(path))
+    return scheme + colon + os.path.normpath(os.path.join(rest, relative))
 
 
 def _check_parts(found: Manifest) -> None:
@@ -181,6 +188,8 @@ def _read(path: str, found: Manifest, name: str) -> bytes:
 
 def _contents(path: str, name: str) -> bytes:
     """A whole file of the image. No FIFO, device or link in its place is waited for or followed."""
+    if is_url(path):
+        return Remote(path).read(name, 0, _LIMITS[name])
     try:
         fd = os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(fd, "rb") as f:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 
 from replant.errors import ImageError
 from replant.image import sums
+from replant.image.remote import Remote, is_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ def open_store(path: str, found: Manifest, index: bytes | None) -> Store:
     :raises ImageError: it is missing, truncated, or contradicts itself.
     """
     part = found.part("pages.bin" if index is None else "frames.bin")
+    if is_url(path):
+        return _remote_store(path, part, index)
     try:
         fd = os.open(f"{path}/{part.name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as e:
@@ -89,10 +93,22 @@ def open_store(path: str, found: Manifest, index: bytes | None) -> Store:
             return PlainStore(part, fd)
         from replant.image.frames import FramedStore, parse
 
-        return FramedStore(parse(index, part.size), fd)
+        return FramedStore(parse(index, part.size), partial(sums.read_part, fd), [fd])
     except BaseException:
         os.close(fd)
         raise
+
+
+def _remote_store(url: str, part: Part, index: bytes | None) -> Store:
+    """A page store of which the blocks are fetched as they are asked for."""
+    from replant.image.frames import FramedStore, of_plain, parse
+
+    there = Remote(url)
+    size = there.size(part.name)
+    if size != part.size:
+        raise wrong_size(part.name, part.size, size)
+    frames = of_plain(part.sums, part.size) if index is None else parse(index, part.size)
+    return FramedStore(frames, lambda at, length: there.read(part.name, at, at + length))
 
 
 def wrong_size(name: str, expected: int, found: int) -> ImageError:
