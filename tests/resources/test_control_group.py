@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from control_groups import Groups, enter, family, places, started
+from control_groups import PROGRAM, Groups, enter, family, places, started
 
 from live.command import replant_json
 from live.roundtrip import roundtrip, unchanged
@@ -106,6 +106,21 @@ def test_what_was_made_is_taken_back(tmp_path: Path, groups: Groups) -> None:
         assert not (groups.roots["cpuset"] / "a").exists()
         os.rmdir(groups.roots["cpuset"])
         replant_json("restore", image, "--detach")
+        program.ask()
+
+
+def test_who_waits_for_pressure_is_refused(tmp_path: Path, groups: Groups) -> None:
+    group = groups.make("")
+    if not (group / "cpu.pressure").exists():
+        pytest.skip("this kernel does not tell of pressure")
+    trigger = f"""
+import os
+fd = os.open("{group}/cpu.pressure", os.O_RDWR)
+os.write(fd, b"some 500000 2000000\\0")
+"""
+    with started(tmp_path, trigger + PROGRAM) as program:
+        (blocker,) = replant_json("check", program.root, expect=1)["blockers"]
+        assert blocker["code"] == "kind-pressure_trigger"
         program.ask()
 
 

@@ -86,9 +86,8 @@ def _regular_name(f: FileFacts) -> str:
 
 
 def _is_pressure(link: str) -> bool:
-    """Whether it is of pressure stall information: the system's, or that of a control group."""
-    folder, _, name = link.rpartition("/")
-    return folder == "/proc/pressure" or (name.endswith(".pressure") and os.path.exists(f"{folder}/cgroup.procs"))
+    """Whether it tells of the pressure in a control group."""
+    return link.endswith(".pressure") and os.path.exists(f"{os.path.dirname(link)}/cgroup.procs")
 
 
 def _is_queue(f: FileFacts) -> bool:
