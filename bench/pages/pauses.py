@@ -1,8 +1,8 @@
-"""How long a tree stands still: a plain dump and a snapshot of the same program, in turns, as a ratio.
+"""How long a tree stands still: a plain dump and others of the same program, in turns, as ratios.
 
 Usage: python bench/pages/pauses.py [--mib 1024] [--runs 5] [--huge] [--where DIRECTORY]
 
-The program holds so much memory, in pages of 4 KiB or in huge ones, and writes to 5 % of it every 50 ms. Memory is
+The program holds so much memory, in pages of 4 KiB or in huge ones, and writes to the same 5 % of it every 50 ms. Memory is
 touched and freed before, so that no page comes from a host that has taken it back.
 """
 
@@ -27,14 +27,19 @@ word = b"x" * 4096
 for at in range(0, size, 4096):
     area[at:at + 4096] = word
 print("ready", flush=True)
-part, at, turn = size // 20, 0, 0
+turn = 0
 while True:
     turn += 1
-    for page in range(at, at + part, 4096):
+    for page in range(0, size // 20, 4096):
         area[page] = turn & 255
-    at = (at + part) % (size - part)
     time.sleep(0.05)
 """
+WAYS = {
+    "plain": (),
+    "--snapshot": ("--snapshot",),
+    "--rounds 3": ("--rounds", "3"),
+    "--parent": ("--parent", "BASE"),
+}
 RUN = [sys.executable, "-c", "from replant.cli.main import run; run()"]
 
 
@@ -72,15 +77,17 @@ def main() -> None:
     parser.add_argument("--huge", action="store_true")
     parser.add_argument("--where", default="/dev/shm")
     options = parser.parse_args()
-    rows: dict[str, list[dict[str, float]]] = {"plain": [], "--snapshot": []}
-    warm(3 * options.mib)
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+    warm(4 * options.mib)
     program = writer(options.mib, options.huge)
     try:
         with tempfile.TemporaryDirectory(dir=options.where) as folder:
             for _ in range(options.runs):
-                for name, found in rows.items():
-                    words = () if name == "plain" else (name,)
-                    found.append(dump(program.pid, f"{folder}/image", *words))
+                for name, words in WAYS.items():
+                    if "--parent" in words:
+                        dump(program.pid, f"{folder}/base", "--track")
+                    words = tuple(f"{folder}/base" if word == "BASE" else word for word in words)
+                    rows[name].append(dump(program.pid, f"{folder}/image", *words))
     finally:
         program.kill()
         program.wait()
@@ -88,13 +95,19 @@ def main() -> None:
 
 
 def tell(rows: dict[str, list[dict[str, float]]]) -> None:
-    print(f"{'':12}{'frozen ms':>12}{'(least)':>10}{'total ms':>12}{'twice MiB':>12}")
+    print(f"{'':12}{'frozen ms':>12}{'(least)':>10}{'ratio':>8}{'total ms':>10}{'written MiB':>12}{'twice MiB':>10}")
+    plain = statistics.median(r["frozen_ms"] for r in rows["plain"])
     for name, found in rows.items():
         frozen = [r["frozen_ms"] for r in found]
-        total, twice = (statistics.median(r[key] for r in found) for key in ("total_ms", "copies_bytes"))
-        print(f"{name:12}{statistics.median(frozen):12.1f}{min(frozen):10.1f}{total:12.0f}{twice / 2**20:12.1f}")
-    plain, snapshot = (statistics.median(r["frozen_ms"] for r in rows[name]) for name in rows)
-    print(f"stopped for 1/{plain / snapshot:.0f} of the time")
+        total, pages, twice = (
+            statistics.median(r[key] for r in found) for key in ("total_ms", "pages_written", "copies_bytes")
+        )
+        print(
+            f"{name:12}{statistics.median(frozen):12.1f}{min(frozen):10.1f}{statistics.median(frozen) / plain:8.3f}"
+            f"{total:10.0f}{pages / 256:12.1f}{twice / 2**20:10.1f}"
+        )
+    longest = statistics.median(r["rounds_frozen_ms"] for r in rows["--rounds 3"])
+    print(f"longest pause of a round before the last one: {longest:.1f} ms")
 
 
 if __name__ == "__main__":
