@@ -107,3 +107,26 @@ def test_in_every_mode(mode: Mode, tmp_path: Path) -> None:
     with program(tmp_path / "tree", "ends.py", "full_queues", "inside", *HOSTS) as both:
         both.until_ready()
         roundtrip(both, lambda: check(both), mode, times=1, moving=MEMORY)
+
+
+@pytest.mark.parametrize("name", ["options", "filters", "unconnected", "raw", "ping", "datagrams"])
+def test_sockets(name: str, tmp_path: Path) -> None:
+    with program(tmp_path / "tree", "sockets.py", name) as one:
+        one.until_ready()
+        roundtrip(one, lambda: check(one), times=2, moving=MEMORY)
+
+
+def test_a_socket_that_is_connecting(tmp_path: Path) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    first = socket.create_connection(listener.getsockname())
+    (folder / "port").write_text(str(listener.getsockname()[1]))
+    with first, program(folder, "sockets.py", "connecting") as near:
+        near.until_ready()
+        roundtrip(near, lambda: check(near), times=2, moving=MEMORY)
+        (folder / "accepting").touch()
+        listener.settimeout(scenes.LIMIT)
+        accepted = [listener.accept()[0] for _ in range(2)]
+        near.ask()
+        scenes.get(accepted[1], b"at last")

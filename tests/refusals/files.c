@@ -78,7 +78,6 @@ static const char *tcp(void) {
 }
 
 static const char *mptcp(void) { return hold(socket(AF_INET, SOCK_STREAM, 262)); }
-static const char *raw(void) { return hold(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)); }
 static const char *netlink(void) { return hold(socket(AF_NETLINK, SOCK_RAW, 0)); }
 static const char *packet(void) { return hold(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL))); }
 static const char *vsock(void) { return hold(socket(AF_VSOCK, SOCK_STREAM, 0)); }
@@ -113,7 +112,7 @@ static const char *directory_notice(void) {
 #define ROW(name) {#name, name, check}
 const struct thing files[] = {
     ROW(io_uring), ROW(perf_event), ROW(bpf_map), ROW(bpf_program), ROW(fanotify), ROW(inotify_events),
-    ROW(tcp), ROW(mptcp), ROW(raw), ROW(netlink), ROW(packet), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
+    ROW(tcp), ROW(mptcp), ROW(netlink), ROW(packet), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
     ROW(fuse), ROW(tun), ROW(disk), ROW(userfault), ROW(secret), ROW(landlock), ROW(filesystem),
     ROW(detached_mount), ROW(pidfd_outside), ROW(pressure),
     ROW(directory_notice), {0},

@@ -28,7 +28,6 @@ THINGS = {
     "inotify_events": ("unsupported", r"fd \d+"),
     "tcp": ("tcp-urgent", r"fd \d+"),
     "mptcp": ("kind-mptcp", r"fd \d+"),
-    "raw": ("kind-raw", r"fd \d+"),
     "netlink": ("kind-netlink", r"fd \d+"),
     "packet": ("kind-packet", r"fd \d+"),
     "vsock": ("kind-vsock", r"fd \d+"),

@@ -13,6 +13,7 @@ from types import ModuleType, TracebackType
 from execute import run, value
 
 from replant.abi.call import Slot, Track
+from replant.abi.libc import address
 from replant.execute import standin
 from replant.image.codec import decode, encode
 from replant.model.frozen import Frozen
@@ -79,6 +80,7 @@ class World:
         self.inodes: set[int] = set()
         self.holders: dict[int, int] = {}
         self.late = 0
+        self.placed: list[bytearray] = []
         self.observer: Observer | None = None
         self.made: dict[int, int] = {}
 
@@ -155,6 +157,11 @@ class World:
         self.numbers = {fd: n for n, fd in enumerate([*fds, *others])}
         self.inodes = {os.fstat(fd).st_ino for fd in self.numbers}
         return [Facts(self, fd, n) for n, fd in enumerate(fds)]
+
+    def place(self, data: bytes) -> int:
+        """In our own memory, for good: we are the process that looks there."""
+        self.placed.append(bytearray(data))
+        return address(self.placed[-1])
 
     def stand_in(self, on: Track, pid: int, uid: int = -1, gid: int = -1, real_uid: int = -1, status: int = 0) -> Track:
         """Nobody has to stand in for ourselves."""

@@ -94,10 +94,20 @@ def test_a_multicast_membership_is_refused(world: World, family: int) -> None:
         again(world, other)
 
 
-def test_lite_is_not_claimed(world: World) -> None:
+def test_lite_is_kept_where_the_kernel_has_it(world: World) -> None:
     try:
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136)
+        server, client = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136) for _ in range(2))
     except OSError:
         pytest.skip("no UDP-Lite here")
-    with s:
+    server.bind(("127.0.0.1", 0))
+    client.connect(server.getsockname())
+    client.setsockopt(136, 10, 20)  # UDPLITE_SEND_CSCOV
+    server, client = again(world, server, client)
+    client.send(b"hello")
+    assert server.recv(10) == b"hello"
+    assert client.getsockopt(136, 10) == 20
+
+
+def test_icmp_is_not_claimed(world: World) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, 1) as s:
         assert not module_of("udp").claims(world.facts(s.fileno())[0])

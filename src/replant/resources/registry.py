@@ -29,8 +29,11 @@ _FAMILIES = {
     1: "unix", 2: "inet", 10: "inet", 16: "netlink", 17: "packet", 38: "crypto", 40: "vsock", 44: "xdp",
     29: "can", 31: "bluetooth",
 }  # fmt: skip
-_INET_TYPES = {1: "tcp", 2: "udp", 3: "raw"}
-_MPTCP = 262
+_INET = {
+    (1, 6): "tcp", (2, 17): "udp", (2, 136): "udp", (2, 1): "ping", (2, 58): "ping", (1, 262): "mptcp",
+    (1, 132): "sctp", (5, 132): "sctp", (2, 33): "dccp", (6, 33): "dccp",
+}  # fmt: skip
+_SOCK_RAW = 3
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 _PROC = "/proc"
 _MEMORY_DEVICES = 1
@@ -119,9 +122,8 @@ def _socket_name(f: FileFacts) -> str:
     name = _FAMILIES.get(domain, f"socket_{domain}")
     if name != "inet":
         return name
-    if socket.number(fd, socket.SOL_SOCKET, socket.SO_PROTOCOL) == _MPTCP:
-        return "mptcp"
-    return _INET_TYPES.get(socket.number(fd, socket.SOL_SOCKET, socket.SO_TYPE), "inet")
+    kind, protocol = (socket.number(fd, socket.SOL_SOCKET, option) for option in (socket.SO_TYPE, socket.SO_PROTOCOL))
+    return "raw" if kind == _SOCK_RAW else _INET.get((kind, protocol), f"inet_{protocol}")
 
 
 def preload(links: Iterable[str]) -> None:

@@ -61,7 +61,7 @@ class State(Frozen):
 
 
 def _without_connection(row: list[object]) -> list[object]:
-    return [*row, None]
+    return [*common.without_filter(row), None]
 
 
 UPGRADES = {1: _without_connection}
@@ -124,8 +124,9 @@ def tells(files: Sequence[File]) -> str:
     outside = sum(1 for c in alive if c.lock)
     if not alive:
         return ""
-    what = f"{len(alive)} TCP connection{'s' * (len(alive) > 1)} kept, {outside} to peers outside of the tree"
-    return f"{what}, whose packets are held off while it is away" if outside else what
+    what = f"{len(alive)} TCP connection{'s' * (len(alive) > 1)} kept"
+    away = f", {outside} to peers outside of the tree, whose packets are held off while it is away"
+    return what + away if outside else what
 
 
 def adapt(state: State, choice: Callable[[str], str]) -> State:
@@ -190,6 +191,11 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
         if state.backlog >= 0:
             on.call(x86_64.listen, fd, state.backlog, why="listen")
     return [made[file.number] for file in files]
+
+
+def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+    """Its packet filter."""
+    common.attach(_state(file).socket, fd, on, restore)
 
 
 def wake(file: File, on: Track, restore: RestoreSide) -> None:

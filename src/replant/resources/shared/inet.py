@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
-    from replant.resources.protocol import FileFacts
+    from replant.resources.protocol import FileFacts, RestoreSide
 
 _SIOCGSKNS = 0x894C
 _EADDRNOTAVAIL = 99
@@ -58,21 +58,27 @@ class Socket(Frozen):
     foreign: bool
     buffers: sockopt.Buffers
     options: tuple[sockopt.Option, ...]
+    filter: sockopt.Filter | None
 
 
 def read(f: FileFacts, kind: int, protocol: int, known: sockopt.Known) -> Socket:
-    """:raises Blocker: it is in another network namespace, or has a packet filter."""
+    """:raises Blocker: it is in another network namespace, or has a packet filter that cannot be read."""
     fd = f.grab()
     if _namespace(fd) != os.stat("/proc/self/ns/net").st_ino:
         raise refuse(f, "the socket is in another network namespace", "dump from the namespace of the program")
-    sockopt.no_filter(f)
     family = socket.number(fd, socket.SOL_SOCKET, socket.SO_DOMAIN)
     options = sockopt.read(fd, (family, kind, protocol), known)
     address = socket.name(fd)
     bound = inet.port(address) != 0 or not inet.is_any(address)
-    return Socket(
-        family, address if bound else b"", bound and _is_foreign(family, address), sockopt.buffers(fd), options
-    )
+    foreign = bound and _is_foreign(family, address)
+    return Socket(family, address if bound else b"", foreign, sockopt.buffers(fd), options, sockopt.read_filter(f))
+
+
+def without_filter(row: list[object]) -> list[object]:
+    """Upgrade: a row of before packet filters were kept."""
+    kept = row[0]
+    assert isinstance(kept, list)
+    return [[*kept, None], *row[1:]]
 
 
 def _namespace(fd: int) -> int:
@@ -128,6 +134,12 @@ def bind(on: Track, fd: Slot | int, kept: Socket, address: bytes = b"") -> None:
     if kept.foreign:
         own = {(o.level, o.option): o.value for o in kept.options}
         sockopt.put(on, fd, [sockopt.Option(*_FREE, own.get(_FREE, bytes(4)))], "as it was")
+
+
+def attach(kept: Socket, fd: int, on: Track, restore: RestoreSide) -> None:
+    """In a process that holds it: the packet filter."""
+    if kept.filter is not None:
+        sockopt.put_filter(on, fd, kept.filter, restore)
 
 
 def same(before: Socket, after: Socket) -> Iterable[str]:

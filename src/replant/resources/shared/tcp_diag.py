@@ -11,6 +11,7 @@ from struct import pack, unpack_from
 from replant.abi import inet, libc, netlink, sock_diag, socket, x86_64
 
 _NO_COOKIE = b"\xff" * 8
+_WITH_INFO = 1 << sock_diag.INET_INFO - 1  # and only with it what a socket signs with
 
 
 class Diag:
@@ -47,7 +48,7 @@ class Diag:
         family = int.from_bytes(local[:2], "little")
         hosts = inet.host(local).ljust(16, b"\0") + inet.host(peer).ljust(16, b"\0")
         id_ = local[2:4] + peer[2:4] + hosts + bytes(4) + _NO_COOKIE
-        body = pack(sock_diag.INET_REQUEST, family, inet.IPPROTO_TCP, 0, 0, sock_diag.ALL_STATES, id_)
+        body = pack(sock_diag.INET_REQUEST, family, inet.IPPROTO_TCP, _WITH_INFO, 0, sock_diag.ALL_STATES, id_)
         length = netlink.HEADER_SIZE + len(body)
         request = pack(netlink.HEADER, length, kind, netlink.F_REQUEST | flags, 1, 0) + body
         libc.syscall(x86_64.sendto, self._fd, request, length, 0, 0, 0)
