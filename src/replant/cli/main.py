@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from replant import progress
 from replant.cli.crash import journal_in_use
 from replant.cli.options import HelpWanted
 from replant.errors import Bug, Refused, ReplantError, UsageError
@@ -67,7 +68,12 @@ def _dispatch(argv: Sequence[str]) -> int:
             f"{argv[0]!r} is no command", code="usage", hint=f"commands: {', '.join(COMMANDS)}; see 'replant --help'"
         )
     module = __import__(f"replant.cli.{argv[0]}", fromlist=["main"])
-    code: int = module.main(list(argv[1:]))
+    if os.isatty(2) and "--json" not in argv:
+        progress.on()
+    try:
+        code: int = module.main(list(argv[1:]))
+    finally:
+        progress.clear()
     return code
 
 

@@ -29,6 +29,7 @@ from replant.model.places import split
 from replant.pages import identity
 from replant.pages.store import PageWriter
 from replant.policy import DEFAULT
+from replant.progress import show
 from replant.resources import registry
 from replant.tracee.freeze import freeze
 
@@ -161,7 +162,9 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
                     if early:
                         frozen.release()
                     with trace.journal.phase("pages"):
-                        model = model._replace(mms=tuple(contents.save(model.mms, store, out.written)))
+                        model = model._replace(
+                            mms=tuple(contents.save(model.mms, store, partial(_written, out, store)))
+                        )
                     if ways.how == "kill":  # it dies only when the image is there
                         _finish(out, model, known, trace)
                     if not early:
@@ -218,6 +221,12 @@ def _finish(out: ImageWriter, model: Model, known: Known, trace: Recording) -> N
         out.write(model, registry.state_class, parents=known.parents(model.mms, out.path))
     trace.close()  # an image is whole from the moment it has its name
     out.commit()
+
+
+def _written(out: ImageWriter, store: PageWriter, size: int) -> None:
+    """So much of the store is final; what has been reserved is known to come."""
+    out.written(size)
+    show("saving", size, store.size)
 
 
 def _look(capture: Capture) -> Model:

@@ -16,6 +16,7 @@ from replant.image.scalars import Reject, Source
 from replant.image.sums import BLOCK
 from replant.model.frozen import Frozen
 from replant.model.invariants import PAGE
+from replant.progress import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class _Packing:
                 data = self._key.seal(number, data)
             with self._lock:
                 at, self._end = self._end, self._end + len(data)
+                show("compressing", (len(self.frames) + 1) * BLOCK, self._size)
             self._write(data, at)
             self.frames[number] = Frame(at, len(data), sums.digest(data))
             sums.punch(self._source, number * BLOCK, BLOCK)

@@ -9,6 +9,7 @@ from replant.image import codec, manifest, sums
 from replant.image.remote import Remote, is_url
 from replant.image.stored import open_store, unreadable, wrong_size
 from replant.model.places import place, split
+from replant.progress import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Image:
             for number in range(image.store.count):
                 if first + number not in but:
                     image.store.fetch(number, memory)
+                show("checking", (number + 1) * sums.BLOCK, image.pages_size)
 
     def verify_async(self) -> sums.Background:
         """Begin to verify in a thread; ``.wait()`` on the answer ends it and raises what `verify` would."""

@@ -11,6 +11,7 @@ import os
 
 from replant.errors import ImageError, ReplantError
 from replant.image import manifest, place, sums
+from replant.progress import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Remote:
 
     def _send(self, fs: Any, source: str, target: str) -> None:
         fd = os.open(source, os.O_RDWR | os.O_CLOEXEC)
+        size = os.fstat(fd).st_size
         try:
             with fs.open(target, "wb", block_size=_PIECE) as file:
                 at = 0
@@ -122,6 +124,7 @@ class Remote:
                     file.write(data)
                     sums.punch(fd, at, len(data))
                     at += len(data)
+                    show(f"sending {os.path.basename(source)}", at, size)
         finally:
             os.close(fd)
         os.unlink(source)

@@ -15,6 +15,7 @@ from struct import iter_unpack
 from replant.errors import ReplantError
 from replant.model.invariants import GUARD, PAGE
 from replant.model.places import split
+from replant.progress import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def merge(mms: Sequence[Mm], fd: int, digest: Callable[[memoryview], object]) ->
     try:
         for at, number, to, size in rows:
             found[number] += _joined(work.run(to, size, at))
+            show("comparing", at + size, rows[-1][0] + rows[-1][3])
         os.ftruncate(fd, work.end)
     except OSError as e:
         raise ReplantError(f"the page store cannot be rewritten: {e.strerror}", code="storage-failed") from e
