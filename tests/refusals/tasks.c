@@ -43,6 +43,11 @@ static pid_t sharer(int flags) {
 }
 
 static const char *shared_files(void) { return keep(sharer(CLONE_FILES)); }
+static const char *shared_io(void) { /* there is one once it has a priority */
+    if (syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 6))
+        return missing(-1);
+    return keep(sharer(CLONE_IO));
+}
 static const char *shared_memory(void) { return keep(sharer(CLONE_VM)); }
 static const char *shared_directory(void) { return keep(sharer(CLONE_FS)); }
 static const char *shared_actions(void) { return keep(sharer(CLONE_VM | CLONE_SIGHAND)); }
@@ -155,7 +160,7 @@ static const char *ports(void) { return missing(ioperm(0x80, 1, 1)); }
 
 #define ROW(name) {#name, name, check}
 const struct thing tasks[] = {
-    ROW(shared_files), ROW(shared_memory), ROW(shared_directory), ROW(shared_actions), ROW(shared_by_siblings),
+    ROW(shared_files), ROW(shared_memory), ROW(shared_io), ROW(shared_directory), ROW(shared_actions), ROW(shared_by_siblings),
     ROW(thread_files), ROW(thread_directory), ROW(thread_network), ROW(supervised), ROW(keyring),
     ROW(process_keyring), ROW(landlock_domain), ROW(landlock_thread), ROW(core), ROW(tracer), ROW(dispatch),
     ROW(ports), ROW(vfork_thread), {0},

@@ -53,6 +53,7 @@ THINGS = {
     "packet_ring": ("kind-socket", "mapping [0-9a-f-]+"),
     "aio": ("kind-aio", "mapping [0-9a-f-]+"),
     # tasks
+    "shared_io": ("shared", r"task \d+"),
     "shared_memory": ("shared-address-space", r"process \d+"),
     "shared_actions": ("shared-address-space", r"process \d+"),
     "thread_files": ("unshared", r"task \d+"),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 
+from replant.abi import kcmp
 from replant.errors import Blocker
 from replant.flows.shares import SHARED
-from replant.observe.sharing import same
+from replant.observe.sharing import same, task_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def blockers(alive: Sequence[FrozenTask], stats: Mapping[int, Stat]) -> Iterator
     """Everything of the kind in a frozen tree."""
     yield from _cores(stats)
     yield from _elsewhere(alive)
+    yield from _io_sharers(alive)
     for task in alive:
         yield from _odd_threads(task)
     for shared in SHARED:
@@ -75,6 +77,17 @@ def _namespaces(pid: int, tid: int) -> dict[str, int]:
     finally:
         os.close(folder)
     return found
+
+
+def _io_sharers(alive: Sequence[FrozenTask]) -> Iterator[Blocker]:
+    """Tasks cloned with CLONE_IO. Most have no IO context at all, as we have none, and what is nothing is the same."""
+    tids = [thread.tid for task in alive for thread in task.threads]
+    having = [tid for tid in tids if not same(kcmp.IO, tid, os.getpid())]
+    first: dict[int, int] = {}
+    for tid, key in zip(having, task_keys("io_key", having), strict=True):
+        other = first.setdefault(key, tid)
+        if other != tid:
+            yield _blocker(tid, "shared", f"task {tid} shares its IO context with task {other}")
 
 
 def _odd_threads(task: FrozenTask) -> Iterator[Blocker]:

@@ -91,6 +91,16 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
 _memo: list[tuple[int, int]] = []
 
 
+def _own_ioprio() -> int:
+    """What a clone has already."""
+    if not _priority:
+        _priority.append(syscall(nr.ioprio_get, IOPRIO_WHO_PROCESS, 0))
+    return _priority[0]
+
+
+_priority: list[int] = []
+
+
 def _host() -> tuple[int, int]:
     """The slice of a thread that asked for none (ns), and the mask of CPUs that are online."""
     if not _memo:
@@ -120,12 +130,14 @@ def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
 def _program(state: State) -> list[Call]:
     """The policy comes last, as a deadline thread may not change its affinity.
 
-    The nice value has a call of its own, as a thread has one also while its policy does not use it.
+    The nice value has a call of its own, as a thread has one also while its policy does not use it. An IO priority that
+    is set, be it to none, gives a thread an IO context, which most have not.
     """
     cpus = state.cpus or _EVERY_CPU
+    priority = Call(nr.ioprio_set, IOPRIO_WHO_PROCESS, 0, state.ioprio, why="IO priority")
     return [
         Call(nr.sched_setaffinity, 0, len(cpus), cpus, why="CPU affinity"),
-        Call(nr.ioprio_set, IOPRIO_WHO_PROCESS, 0, state.ioprio, why="IO priority"),
+        *([priority] if (state.ioprio, _own_ioprio()) != (0, 0) else []),
         Call(nr.setpriority, PRIO_PROCESS, 0, state.nice, why="nice"),
         Call(nr.sched_setattr, 0, _attr(state), 0, why="scheduling policy"),
     ]
