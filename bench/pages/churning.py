@@ -62,8 +62,11 @@ def run(rounds: int, folder: Path) -> None:
     began = time.monotonic()
     with Program.start([str(compiled(CHURN, folder))], folder / "tree") as program:
         program.until_ready()
-        for _, name in zip(range(rounds), cycle(WAYS), strict=False):
-            done[name].append(one(program, folder / "images", WAYS[name]))
+        for number, name in zip(range(rounds), cycle(WAYS), strict=False):
+            try:
+                done[name].append(one(program, folder / "images", WAYS[name]))
+            except (AssertionError, OSError) as error:
+                raise AssertionError(f"round {number}, {name}: {error!r}\n{program.output()}") from error
     print(f"{rounds} rounds in {time.monotonic() - began:.0f} s, every page right:")
     for name, reports in done.items():
         kept, written = (sum(r[key] for r in reports) for key in ("pages_kept", "pages_written"))

@@ -2,8 +2,8 @@
 
 Usage: python bench/pages/pauses.py [--mib 1024] [--runs 5] [--huge] [--where DIRECTORY]
 
-The program holds so much memory, in pages of 4 KiB or in huge ones, and writes to the same 5 % of it every 50 ms. Memory is
-touched and freed before, so that no page comes from a host that has taken it back.
+The program holds so much memory, in pages of 4 KiB or in huge ones, and writes to the same 5 % of it every 50 ms.
+Memory is touched and freed before, so that no page comes from a host that has taken it back.
 """
 
 from __future__ import annotations

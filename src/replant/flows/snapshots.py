@@ -6,7 +6,8 @@ process, shared with it page by page until one of them writes (copy-on-write); w
 * contents of shared mappings are saved with the files behind them while the tree is looked at, as in every dump;
 * areas of MADV_DONTFORK and MADV_WIPEONFORK are read from the process itself; so are private huge pages of hugetlbfs,
   which the kernel takes away from a copy when the pool is empty;
-* all of a process that no code of ours can run in, or that may not fork (RLIMIT_NPROC, pids.max, a deadline).
+* all of a process that no code of ours can run in, that is under seccomp, or that may not fork (RLIMIT_NPROC,
+  pids.max, a deadline).
 
 What it costs: a page that the program writes to meanwhile is copied first, 2 to 4 µs each, and is there twice until
 the dump is over. If it writes to all of it, its private memory doubles, and so much must be free.
@@ -53,7 +54,7 @@ class Snapshot(Contents):
         """Copy all processes, and save what copies do not have."""
         living = [task for task in frozen.tasks if not task.zombie]
         here = {task.pid: task for task in living}
-        apart = [_part(mm, forked=False) for mm in model.mms]
+        apart = [part for part in (_part(mm, forked=False) for mm in model.mms) if part.vmas]
         copied = [_part(mm, forked=True) for mm in model.mms]
         scans, self.scans = self.known.scans(apart), self.known.scans(copied)
         self.known.begin(here, model.mms)
@@ -70,12 +71,12 @@ class Snapshot(Contents):
             for mm in pages(without, here, self.scans, store, written):
                 why = self._copies.failed.get(mm.pid, "it has no copy")
                 DECISION(current(), mm.pid, "its pages are saved while it is stopped", why)
-                self._saved[mm.pid] = _joined(self._saved[mm.pid], mm.runs)
+                self._saved[mm.pid] = _joined(self._saved.get(mm.pid, b""), mm.runs)
 
     def save(self, mms: Iterable[Mm], store: PageWriter, written: Callable[[int], None]) -> Iterator[Mm]:
         """The address spaces; the copies end with the last one."""
         for mm in mms:
-            runs = self._saved[mm.pid]
+            runs = self._saved.get(mm.pid, b"")
             if mm.pid in self.tasks:
                 (done,) = pages([_part(mm, forked=True)], self.tasks, self.scans, store, written)
                 runs = _joined(runs, done.runs)

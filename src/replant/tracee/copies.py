@@ -152,6 +152,8 @@ class _Birth:
         signal = visit.trap_signal(self._thread)
         if not signal:
             raise Blocker("it leaves no signal that a copy could stop at", code="no-signal", pid=self.task.pid)
+        if self._thread.field(b"Seccomp") != b"0":  # which is suspended as long as we live, and no longer
+            raise Blocker("it is under seccomp, which could kill a maker", code="seccomp", pid=self.task.pid)
         track = Track("the process")
         if self._subreaper:
             track.call(x86_64.prctl, _PR_SET_CHILD_SUBREAPER, 0, why="orphans go elsewhere")
