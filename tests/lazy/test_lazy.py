@@ -22,11 +22,11 @@ MIB = 1 << 20
 pytestmark = pytest.mark.isolated
 
 
-def uprooted(tmp_path: Path) -> tuple[Program, Path]:
+def uprooted(tmp_path: Path, source: str = "heap.c") -> tuple[Program, Path]:
     """A program with 32 MiB of known memory, in an image and nowhere else."""
     folder, image = tmp_path / "tree", tmp_path / "image"
     folder.mkdir()
-    program = Program.start([str(compiled(HERE / "heap.c", folder))], folder)
+    program = Program.start([str(compiled(HERE / source, folder))], folder)
     program.until_ready()
     replant_json("dump", program.root, "-o", image, "--kill")
     program.reap()
@@ -121,6 +121,25 @@ def test_while_it_loads_it_cannot_be_dumped(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert "still loading" in done.stderr
         program.ask()
+        until_loaded(program.root)
+
+
+def test_a_child_gets_an_area_empty_that_was_marked_so_meanwhile(tmp_path: Path) -> None:
+    """The server is held up until the program waits for it, so that the area is not loaded when it is marked."""
+    program, image = uprooted(tmp_path, "wiped.c")
+    with program:
+        replant_json("restore", image, "--lazy", "--detach", "--stop", "--working-set", "null")
+        for pid in (held := servers()):
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(program.root, signal.SIGUSR1)
+        os.kill(program.root, signal.SIGCONT)
+        waits = Path(f"/proc/{program.root}/wchan")
+        if held and registered(program.root):
+            wait.until(lambda: "userfault" in waits.read_text(), "the program waits for the server")
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+        verdict = wait.file_appears(program.folder / "verdict", program.root)
+        assert verdict == "ok"
         until_loaded(program.root)
 
 

@@ -17,8 +17,9 @@ from errno import EAGAIN, EEXIST, ENOENT, ENOMEM, ESRCH
 from struct import unpack_from
 
 from replant.abi import userfaultfd as uffd
-from replant.errors import ImageError
+from replant.errors import ImageError, TaskGone
 from replant.model.invariants import PAGE
+from replant.observe import procfs
 from replant.pages.blocks import BLOCK
 from replant.pages.watch import CLOSED, Log, Watch
 
@@ -122,7 +123,10 @@ class Server:
     def _heard(self, space: Space, message: memoryview) -> None:
         if message[0] == uffd.FORK:
             (fd,) = unpack_from("<I", message, 8)
-            self._spaces.append(Space(len(self._spaces), fd, 0, space.pending.copy()))
+            child = Space(len(self._spaces), fd, 0, space.pending.copy())
+            self._spaces.append(child)
+            for start, end in _wiped(space.pid):
+                child.pending.drop(start, end)
         elif message[0] == uffd.REMAP:
             space.pending.move(*unpack_from("<QQQ", message, 8))
         elif message[0] in (uffd.REMOVE, uffd.UNMAP):
@@ -267,6 +271,14 @@ class Server:
         fd, space.fd = space.fd, -1
         _close(fd)
         space.pending.drop(0, 1 << 64)
+
+
+def _wiped(pid: int) -> list[tuple[int, int]]:
+    """What a child of a process gets empty (MADV_WIPEONFORK): the kernel says nothing of it."""
+    try:
+        return [(m.start, m.end) for m in procfs.maps(pid) if "wf" in (m.flags or "").split()] if pid else []
+    except (OSError, TaskGone):
+        return []  # the process is gone, and a child that is not has been forked by another
 
 
 def _close(fd: int) -> None:
