@@ -1,6 +1,5 @@
 /* Mappings. The check of each: the memory is there and holds what it held. */
 #include "things.h"
-#include <linux/aio_abi.h>
 #include <linux/if_packet.h>
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
@@ -82,13 +81,8 @@ static const char *packet_ring(void) {
     return shared(fd, 8192, 0) == MAP_FAILED ? missing(-1) : NULL;
 }
 
-static const char *aio(void) {
-    aio_context_t context = 0;
-    return missing(syscall(SYS_io_setup, 8, &context));
-}
-
 #define ROW(name) {#name, name, check}
 const struct thing memory[] = {
     ROW(secret_memory), ROW(userfault_memory), ROW(perf_buffer), ROW(ring),
-    ROW(packet_ring), ROW(aio), {0},
+    ROW(packet_ring), {0},
 };

@@ -51,7 +51,6 @@ THINGS = {
     "perf_buffer": ("mapping-pf", "[0-9a-f]+"),
     "ring": ("kind-io_uring", "mapping [0-9a-f-]+"),
     "packet_ring": ("kind-socket", "mapping [0-9a-f-]+"),
-    "aio": ("kind-aio", "mapping [0-9a-f-]+"),
     # tasks
     "shared_io": ("shared", r"task \d+"),
     "shared_memory": ("shared-address-space", r"process \d+"),
@@ -81,7 +80,7 @@ THINGS = {
     "pid": ("namespace", "pid, pid_for_children"),
     "time": ("namespace", "time, time_for_children"),
 }
-TOGETHER = ("io_uring", "perf_event", "netlink", "aio", "core", "keyring", "shared_memory")
+TOGETHER = ("io_uring", "perf_event", "netlink", "core", "keyring", "shared_memory")
 
 
 def start(things: Path, folder: Path, *names: str) -> Program:

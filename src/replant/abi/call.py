@@ -50,7 +50,19 @@ class Packed:
         return f"Packed({len(self.text)})"
 
 
-Arg = int | bytes | Out | Packed | Slot
+class At:
+    """The 8 bytes that will stand at an address of the actor's when the call is made; for stubs only."""
+
+    __slots__ = ("address",)
+
+    def __init__(self, address: int) -> None:
+        self.address = address
+
+    def __repr__(self) -> str:
+        return f"*{self.address:#x}"
+
+
+Arg = int | bytes | At | Out | Packed | Slot
 
 
 class Call:

@@ -6,7 +6,7 @@ import os
 from time import monotonic_ns
 
 from replant.abi import libc, x86_64
-from replant.abi.call import Answer, Out, Packed, Slot
+from replant.abi.call import Answer, At, Out, Packed, Slot
 from replant.abi.shortage import SHORTAGE
 from replant.errors import Bug, ReplantError
 from replant.execute import standin
@@ -91,7 +91,7 @@ def _one(call: Call) -> Answer:
         elif isinstance(arg, Out):
             outs.append(bytearray(arg.start.ljust(arg.size, b"\0")))
             args.append(outs[-1])
-        elif isinstance(arg, Packed):
+        elif isinstance(arg, (At, Packed)):
             raise Bug(f"{x86_64.name(call.nr)} of a stand-in with pointers", resource=call.why)
         else:
             args.append(arg)

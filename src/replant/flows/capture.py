@@ -258,6 +258,8 @@ class Capture:
         if refused and not (refused == advice.WATCHED and is_watched(pid, m.start, m.end)):
             self._refuse(pid, m, refused)
             return Vma(m.start, m.end, m.prot, m.shared, "", m.offset, "anon", -1)
+        if m.path == "/[aio] (deleted)":  # no file that could be opened: `task.aio_contexts` makes it
+            return Vma(m.start, m.end, m.prot, m.shared, chosen, 0, "aio", -1)
         if m.inode or m.path[:1] == "/":  # the first segment of System V has the inode number 0
             file = self.files.add_mapping(pid, m, m.shared and writable)
             kind = registry.map_name(m.path) if m.path[-1:] == ")" else "file"  # "(deleted)": perhaps nameless

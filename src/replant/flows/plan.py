@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replant.abi import x86_64
-from replant.abi.call import Out, Packed, Slot
+from replant.abi.call import At, Out, Packed, Slot
 from replant.flows import tree
 from replant.flows.program import Program, alive
 from replant.image.container import open_image
@@ -88,7 +88,7 @@ def render(call: Call) -> str:
 
 
 def _argument(arg: Arg) -> str:
-    if isinstance(arg, (Out, Packed, Slot)):
+    if isinstance(arg, (At, Out, Packed, Slot)):
         return repr(arg)
     if isinstance(arg, bytes):
         text = arg.rstrip(b"\0")

@@ -9,7 +9,7 @@ import os
 from struct import Struct, error
 
 from replant.abi import x86_64
-from replant.abi.call import Answer, Out, Packed, Slot
+from replant.abi.call import Answer, At, Out, Packed, Slot
 from replant.errors import Bug, ReplantError
 
 from .blob import ERROR_OK, LOAD, NOT_RUN, TRAP
@@ -121,6 +121,9 @@ def _pack_slowly(batch: Encoded, at: int, call: Call, flags: int, track: Track |
     for number, arg in enumerate(call.args):
         if isinstance(arg, int):
             values.append(arg & _U64)
+        elif isinstance(arg, At):
+            values.append(arg.address)
+            flags |= LOAD << number
         elif not isinstance(arg, Slot):
             values.append(_place(batch, at // RECORD, arg))
         elif (arg.track is track or arg.track.calls is batch.calls) and 0 <= arg.index - first < at // RECORD:

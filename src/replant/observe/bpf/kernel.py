@@ -97,8 +97,12 @@ super_block: u32 s_dev, u64 s_flags, u64 s_magic
 mount: vfsmount mnt, s32 mnt_id, mnt_namespace *mnt_ns
 mm_struct: u64 start_code, u64 end_code, u64 start_data, u64 end_data, u64 start_brk, u64 brk, u64 start_stack,
     u64 arg_start, u64 arg_end, u64 env_start, u64 env_end, u64 total_vm, u64 locked_vm, s32 map_count,
-    u64 saved_auxv[], file *exe_file, u64 flags, struct8 flags', percpu_counter rss_stat[]
+    u64 saved_auxv[], file *exe_file, kioctx_table *ioctx_table, u64 flags, struct8 flags', percpu_counter rss_stat[]
 percpu_counter: s64 count
+kioctx_table: u32 nr, kioctx *table[]
+kioctx: kioctx_cpu *cpu, u64 user_id, u32 max_reqs, u32 nr_events, struct4 reqs_available, u32 completed_events
+kioctx_cpu: u32 reqs_available
+bpf_array: void *pptrs[]
 file: s64 f_pos, u32 f_flags, inode *f_inode, path f_path, file_operations *f_op, socket *private_data
 file_operations: void *show_fdinfo
 socket: sock *sk, s16 type
