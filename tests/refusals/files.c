@@ -5,7 +5,6 @@
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <netinet/in.h>
-#include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -55,7 +54,6 @@ static const char *bpf_program(void) {
     return hold(syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes));
 }
 
-static const char *fanotify(void) { return hold(fanotify_init(FAN_CLASS_NOTIF, O_RDONLY)); }
 
 static const char *inotify_events(void) {
     int fd = inotify_init();
@@ -111,7 +109,7 @@ static const char *directory_notice(void) {
 
 #define ROW(name) {#name, name, check}
 const struct thing files[] = {
-    ROW(io_uring), ROW(perf_event), ROW(bpf_map), ROW(bpf_program), ROW(fanotify), ROW(inotify_events),
+    ROW(io_uring), ROW(perf_event), ROW(bpf_map), ROW(bpf_program), ROW(inotify_events),
     ROW(tcp), ROW(mptcp), ROW(netlink), ROW(packet), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
     ROW(fuse), ROW(tun), ROW(disk), ROW(userfault), ROW(secret), ROW(landlock), ROW(filesystem),
     ROW(detached_mount), ROW(pidfd_outside), ROW(pressure),

@@ -24,7 +24,6 @@ THINGS = {
     "perf_event": ("kind-perf_event", r"fd \d+"),
     "bpf_map": ("kind-bpf_map", r"fd \d+"),
     "bpf_program": ("kind-bpf_prog", r"fd \d+"),
-    "fanotify": ("kind-fanotify", r"fd \d+"),
     "inotify_events": ("unsupported", r"fd \d+"),
     "tcp": ("tcp-urgent", r"fd \d+"),
     "mptcp": ("kind-mptcp", r"fd \d+"),
