@@ -9,7 +9,7 @@ import pytest
 from control_groups import PROGRAM, Groups, enter, family, places, started
 
 from live.command import replant_json
-from live.roundtrip import roundtrip, unchanged
+from live.roundtrip import MODES, roundtrip, unchanged
 from replant.abi.call import Track
 from replant.errors import Blocker, ImageError
 from replant.resources.files import control_group
@@ -44,7 +44,7 @@ def test_all_in_their_groups_again_though_these_were_gone(tmp_path: Path, groups
         replant_json("restore", image, "--detach")
         unchanged(image, root)
         check()
-        roundtrip(program, check)
+        roundtrip(program, check, MODES["new-pids"])
 
 
 def test_settings_owner_and_mode(tmp_path: Path, groups: Groups) -> None:
