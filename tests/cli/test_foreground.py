@@ -19,8 +19,11 @@ from replant.cli.foreground import RELAYED, Foreground
 pytestmark = pytest.mark.isolated
 
 
-def stay_with(program: Callable[[], object], report: int = -1, own_group: bool = False) -> int:
-    """In a process of its own: a root that is no child at first, as after a restore; the pid of the process."""
+def stay_with(program: Callable[[], object], report: int = -1, own_group: bool = False, init: bool = False) -> int:
+    """In a process of its own: a root that is no child at first, as after a restore; the pid of the process.
+
+    ``init``: it will never be one, but that of a child which ends as it ends.
+    """
     stayer = os.fork()
     if stayer:
         return stayer
@@ -37,12 +40,13 @@ def stay_with(program: Callable[[], object], report: int = -1, own_group: bool =
                 if own_group:
                     os.setpgid(root, root)
                 os.write(write_end, root.to_bytes(4))
-                os._exit(0)
+                os._exit(status_of(root) if init else 0)
             root = int.from_bytes(os.read(read_end, 4))
-            wait.until(lambda: parent_of(root) == os.getpid(), "the root is our child")
+            if not init:
+                wait.until(lambda: parent_of(root) == os.getpid(), "the root is our child")
             if report >= 0:
                 os.write(report, root.to_bytes(4))
-            os._exit(stay.until_end(root))
+            os._exit(stay.until_end(root, parent_of(root) if init else 0))
     finally:
         os._exit(99)
 
@@ -118,11 +122,12 @@ def test_the_terminal_is_lent_and_taken_back() -> None:
     os.close(master)
 
 
-def test_a_stopped_job_stops_the_command_too() -> None:
+@pytest.mark.parametrize("init", [False, True])
+def test_a_stopped_job_stops_the_command_too(init: bool) -> None:
     read_end, write_end = os.pipe()
 
     def shell(terminal: int) -> int:
-        stayer = stay_with(reader, own_group=True)
+        stayer = stay_with(reader, own_group=True, init=init)
         _, status = os.waitpid(stayer, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         assert os.tcgetpgrp(terminal) == os.getpgrp(), "the shell has no terminal"

@@ -55,13 +55,40 @@ class Foreground:
             while (status := _reap(init or root)) is None or os.WIFSTOPPED(status):
                 if status is not None and terminal.lent:
                     _stopped(terminal, os.WSTOPSIG(status))
-                number = _signal.sigwaitinfo((*RELAYED, _signal.SIGCHLD)).si_signo
-                if number != _signal.SIGCHLD:
+                number = _next(root if init and terminal.lent else 0)
+                if number < 0:
+                    _stopped(terminal, -number)
+                elif number != _signal.SIGCHLD:
                     terminal.signal(number)
         finally:
             terminal.take_back()
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 128 - code
+
+
+def _next(root: int) -> int:
+    """The next signal for us, or minus the signal that has stopped process ``root``, of whom nobody tells us (0: none).
+
+    The child of another process is looked at ten times a second, as long as it has the terminal.
+    """
+    expected = (*RELAYED, _signal.SIGCHLD)
+    while root:
+        info = _signal.sigtimedwait(expected, 0.1)
+        if info is not None:
+            return int(info.si_signo)
+        if number := _stop_signal(root):
+            return -number
+    return int(_signal.sigwaitinfo(expected).si_signo)
+
+
+def _stop_signal(pid: int) -> int:
+    """What has stopped a process, 0 if nothing has; stat tells it as the exit code, proc_pid_stat(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(fields[49]) if fields[0] == "T" else 0
 
 
 def _stopped(terminal: Terminal, number: int) -> None:
