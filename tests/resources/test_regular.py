@@ -5,9 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
+from execute import run
 from facts import World
 
+from replant.abi.call import Track
 from replant.errors import Blocker
+from replant.resources.files import regular
 from replant.resources.shared import search
 
 
@@ -137,3 +140,37 @@ def test_a_lease_is_refused(world: World, tmp_path: Path) -> None:
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     with pytest.raises(Blocker, match="lease"):
         world.read("regular", fd)
+
+
+@pytest.mark.parametrize("what", ["gone", "changed"])
+def test_an_embedded_file_is_put_back_and_all_of_it_undone(tmp_path: Path, what: str) -> None:
+    with World(files="embed") as world:
+        path = tmp_path / "sub/file"
+        path.parent.mkdir()
+        path.write_bytes(b"as it was")
+        path.chmod(0o4640)
+        fd = world.own(os.open(path, os.O_RDWR))
+        world.inodes.add(os.fstat(fd).st_ino)
+        files = world.read("regular", fd)
+        path.unlink()
+        if what == "gone":
+            path.parent.rmdir()
+        else:
+            path.write_bytes(b"changed since")
+        (made,) = world.make(files)
+        assert os.read(made, 20) == b"as it was" and os.fstat(made).st_mode & 0o7777 == 0o4640
+        path.unlink()
+        path.with_name("file.before-restore").unlink(missing_ok=True)
+        if what == "gone":
+            path.parent.rmdir()
+        else:
+            path.write_bytes(b"changed since")
+        track, back = Track("replant"), Track("replant")
+        regular.make(files, track, world)
+        run(track)
+        back.calls += [call.undo for call in reversed(track.calls) if call.undo is not None]
+        run(back)
+        if what == "gone":
+            assert os.listdir(tmp_path) == []
+        else:
+            assert os.listdir(path.parent) == ["file"] and path.read_bytes() == b"changed since"

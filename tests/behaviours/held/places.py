@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -61,10 +62,10 @@ def path_only_unlinked() -> Check:
     os.chown("ulink", 1234, 1234, follow_symlinks=False)
     for name in names[1:]:
         os.unlink(name)
-    was = [(_facts(fd), os.readlink(f"/proc/self/fd/{fd}")) for fd in files]
+    was = [(_facts(fd), fcntl.fcntl(fd, fcntl.F_GETFL), os.readlink(f"/proc/self/fd/{fd}")) for fd in files]
 
     def check() -> None:
-        now = [(_facts(fd), os.readlink(f"/proc/self/fd/{fd}")) for fd in files]
+        now = [(_facts(fd), fcntl.fcntl(fd, fcntl.F_GETFL), os.readlink(f"/proc/self/fd/{fd}")) for fd in files]
         assert now == was, f"{was} -> {now}"
         assert os.readlink("", dir_fd=files[3]) == "no where"
         assert os.path.sameopenfile(whole, files[5])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 from collections.abc import Callable
@@ -132,10 +133,13 @@ def _linked(name: str, other: str) -> int:
 def replaced() -> Check:
     """The path is a new file now."""
     fd = deleted("path")
+    others = [os.open(f"/proc/self/fd/{fd}", os.O_RDONLY), deleted("direct", flags=os.O_RDONLY | os.O_NOFOLLOW)]
     with open("path", "wb") as file:
         file.write(b"new")
+    flags = [fcntl.fcntl(each, fcntl.F_GETFL) for each in (fd, *others)]
 
     def check() -> None:
+        assert [fcntl.fcntl(each, fcntl.F_GETFL) for each in (fd, *others)] == flags
         assert os.pread(fd, 100, 0) == b"contents" and os.fstat(fd).st_nlink == 0
         with open("path", "rb") as file:
             assert file.read() == b"new"

@@ -151,7 +151,10 @@ def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
 
 
 def same(before: State, after: State, elapsed: int) -> list[str]:
-    """Path and kind of being there; a removed directory is another inode after restore."""
-    old = before if not before.removed else before._replace(dev=0, ino=0)
-    new = after if not after.removed else after._replace(dev=0, ino=0)
+    """Path and kind of being there; a removed directory is another inode, and its name is only a memory."""
+    old, new = _lasting(before), _lasting(after)
     return [] if old == new else [f"{old!r} -> {new!r}"]
+
+
+def _lasting(state: State) -> State:
+    return state if not state.removed else state._replace(path="", dev=0, ino=0)

@@ -159,9 +159,11 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
         return _through_a_copy(files, directory, on, restore)
     flags = next((opening.lasting(f.flags) for f in files if f.flags & fcntl.O_TMPFILE_BIT), 0) or _flags(state, files)
-    made = _create(state, flags, on)
+    by_name: dict[int, Slot] = {}
+    made = _create(state, flags, [f for f in files if f.flags & fcntl.O_NOFOLLOW], by_name, on)
     _fill(state, made, on, restore)
-    return opening.spread(on, made, flags, files)
+    others = iter(opening.spread(on, made, flags, [f for f in files if f.number not in by_name]))
+    return [by_name.get(f.number) or next(others) for f in files]
 
 
 def _fill(state: State, made: Slot, on: Track, restore: RestoreSide) -> None:
@@ -174,20 +176,22 @@ def _flags(state: State, files: Sequence[File]) -> int:
     """Without a name from the beginning, unless the last one is free: then those of a description that can write."""
     if state.linkable != "no" or not (opening.is_free(state.path) or _may_mount()):
         return fcntl.O_RDWR | fcntl.O_TMPFILE
-    wanted = [opening.lasting(f.flags) for f in files if not f.flags & fcntl.O_PATH]
+    wanted = [opening.lasting(f.flags) for f in files if not f.flags & (fcntl.O_PATH | fcntl.O_NOFOLLOW)]
     return next((flags for flags in wanted if flags & fcntl.O_ACCMODE == fcntl.O_RDWR), fcntl.O_RDWR)
 
 
-def _create(state: State, flags: int, on: Track) -> Slot:
+def _create(state: State, flags: int, named: Sequence[File], by_name: dict[int, Slot], on: Track) -> Slot:
+    """The file, and descriptions ``named`` that only a name can give (O_NOFOLLOW), while it has one."""
     if flags & fcntl.O_TMPFILE_BIT:
         directory = fcntl.cstring(_directory(state))
         flags |= fcntl.O_EXCL if state.linkable == "no" else 0
         return on.call(x86_64.openat, fcntl.AT_FDCWD, directory, flags, 0o600, why="nameless file")
     flags |= fcntl.O_CREAT | fcntl.O_EXCL
     if not opening.is_free(state.path):
-        return _create_aside(state, flags, on)
+        return _create_aside(state, flags, named, by_name, on)
     path = fcntl.cstring(state.path)
     made = on.call(x86_64.openat, fcntl.AT_FDCWD, path, flags, 0o600, why="deleted file")
+    by_name.update(_open_by_name(fcntl.AT_FDCWD, state.path, named, on))
     on.call(x86_64.unlinkat, fcntl.AT_FDCWD, path, 0, why="deleted as before")
     return made
 
@@ -200,7 +204,12 @@ def _may_mount() -> bool:
     return fd >= 0
 
 
-def _create_aside(state: State, flags: int, on: Track) -> Slot:
+def _open_by_name(at: Slot | int, path: str, named: Sequence[File], on: Track) -> dict[int, Slot]:
+    name, why = fcntl.cstring(path), "not by a link of procfs, which it must not follow"
+    return {f.number: on.call(x86_64.openat, at, name, opening.again(f.flags), 0, why=why) for f in named}
+
+
+def _create_aside(state: State, flags: int, named: Sequence[File], by_name: dict[int, Slot], on: Track) -> Slot:
     """The same path in a mount of its own, all of which is gone at once."""
     root = f"{_directory(state)}/.replant-{state.ino}"
     folders = [root]
@@ -215,6 +224,7 @@ def _create_aside(state: State, flags: int, on: Track) -> Slot:
     path = state.path.removeprefix("/")
     made = on.call(x86_64.openat, mount, fcntl.cstring(path), flags, 0o600, why="deleted file")
     on.undo(made, x86_64.unlinkat, fcntl.AT_FDCWD, fcntl.cstring(f"{root}/{path}"), 0)
+    by_name.update(_open_by_name(mount, path, named, on))
     on.call(x86_64.unlinkat, fcntl.AT_FDCWD, fcntl.cstring(f"{root}/{path}"), 0, why="deleted as before")
     for folder in reversed(folders):
         on.call(x86_64.unlinkat, fcntl.AT_FDCWD, fcntl.cstring(folder), fcntl.AT_REMOVEDIR, why="the way to it is gone")
