@@ -58,9 +58,22 @@ class Choice:
         if self.unit == "OLD=NEW":
             old, _, new = value.partition("=")
             return old.startswith("/") and new.startswith("/")
+        if self.unit == "ADDRESS=ADDRESS":
+            return _is_mapping(*value.partition("=")[::2])
         if self.unit == "embed[:PATTERN]":
             return value == "embed" or value.startswith("embed:/")
         return self.unit != "BYTES" or value.isdecimal()
+
+
+def _is_mapping(old: str, new: str) -> bool:
+    """Whether these are two addresses of IP, of one family."""
+    from _socket import AF_INET, AF_INET6, inet_pton
+
+    family = AF_INET6 if ":" in old else AF_INET
+    try:
+        return all(inet_pton(family, address) for address in (old, new))
+    except OSError:
+        return False
 
 
 OPTIONS = (
@@ -85,6 +98,14 @@ OPTIONS = (
         "look for OLD, and all that is below it, at NEW",
         "every file where it was",
         unit="OLD=NEW",
+        many=True,
+    ),
+    Choice(
+        "map-address",
+        "restore",
+        "give sockets another address of IP, as their own and as that of their peers",
+        "every address as it was",
+        unit="ADDRESS=ADDRESS",
         many=True,
     ),
     Choice(

@@ -87,7 +87,7 @@ def test_a_choice_that_is_none_is_refused(option: Any) -> None:
     if option.unit not in ("PATH", "PATH|ignore"):
         with pytest.raises(UsageError, match=f"{option.name} takes "):
             Policy({option.name: "whatever"})
-    words = {"": YES, "OLD=NEW": "/old=/new", "embed[:PATTERN]": "embed:/srv/*"}
+    words = {"": YES, "OLD=NEW": "/old=/new", "ADDRESS=ADDRESS": "::1=::2", "embed[:PATTERN]": "embed:/srv/*"}
     good = option.choices[0] if option.choices else words.get(option.unit, "4096")
     assert Policy({option.name: good}).choice(option.name) == good
     assert Policy().choice(option.name) == ""

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from live import wait
+from live.command import replant_json
 from live.program import Program
 from live.roundtrip import Mode, every_mode, roundtrip
 from replant.abi import x86_64
+from replant.observe.sockets import TCP, Diag
 from replant.resources.shared.packet_lock import Lock
 
 HERE = Path(__file__).parent
@@ -130,3 +132,28 @@ def test_a_socket_that_is_connecting(tmp_path: Path) -> None:
         accepted = [listener.accept()[0] for _ in range(2)]
         near.ask()
         scenes.get(accepted[1], b"at last")
+
+
+def test_at_another_address(tmp_path: Path) -> None:
+    with program(tmp_path / "tree", "ends.py", "full_queues", "inside", *HOSTS) as both:
+        both.until_ready()
+        replant_json("dump", both.root, "-o", tmp_path / "image", "--kill")
+        both.reap()
+        words = ("--map-address", "127.0.0.1=127.0.0.2")
+        replant_json("restore", tmp_path / "image", "--detach", *words)
+        check(both)
+        with Diag() as diag:
+            ends = {end for s in diag.inet((TCP,)) if s.inode for end in (s.source[0], s.target[0])}
+        assert ends == {"127.0.0.2", "::1", "::ffff:127.0.0.2"}
+
+
+def test_an_address_that_is_none_of_this_host(tmp_path: Path) -> None:
+    with program(tmp_path / "tree", "ends.py", "established", "inside", HOSTS[0]) as both:
+        both.until_ready()
+        replant_json("dump", both.root, "-o", tmp_path / "image", "--kill")
+        both.reap()
+        words = ("--map-address", "127.0.0.1=198.51.100.7")
+        answer = replant_json("restore", tmp_path / "image", "--detach", *words, expect=1)
+        assert {b["code"] for b in answer["blockers"]} == {"address"}
+        replant_json("restore", tmp_path / "image", "--detach")
+        check(both)

@@ -95,6 +95,9 @@ TCP_FASTOPEN_NO_COOKIE = 34
 TCP_INQ = 36
 TCP_TX_DELAY = 37
 
+#: The beginning of an address of IPv4 in IPv6.
+MAPPED = bytes(10) + b"\xff\xff"
+
 #: Values of TCP_REPAIR: ``OFF_QUIET`` sends no probe to the peer.
 REPAIR_ON, REPAIR_OFF, REPAIR_OFF_QUIET = 1, 0, -1
 #: Values of TCP_REPAIR_QUEUE.
@@ -135,6 +138,12 @@ def host(address: bytes) -> bytes:
 def with_port(address: bytes, number: int) -> bytes:
     """The same host with another port."""
     return address[:2] + struct.pack("!H", number) + address[4:]
+
+
+def with_host(address: bytes, host: bytes) -> bytes:
+    """The same port at another host of the family."""
+    start = 4 if len(host) == 4 else 8
+    return address[:start] + host + address[start + len(host) :]
 
 
 def pack(family: int, host: bytes, number: int, scope: int = 0) -> bytes:

@@ -130,10 +130,13 @@ def tells(files: Sequence[File]) -> str:
 
 
 def adapt(state: State, choice: Callable[[str], str]) -> State:
-    """Closed, if the user wants connections closed."""
-    if choice("tcp-close") and state.connection is not None and state.connection.state in WITH_PEER:
-        return state._replace(connection=tcp_connection.closed(state.connection.lock))
-    return state
+    """Closed, or at other addresses, if the user wants it so."""
+    kept, saved = common.adapt(state.socket, choice), state.connection
+    if saved is not None and choice("tcp-close") and saved.state in WITH_PEER:
+        saved = tcp_connection.closed(saved.lock)
+    elif saved is not None:
+        saved = saved._replace(peer=common.moved(saved.peer, choice))
+    return state._replace(socket=kept, connection=saved)
 
 
 def check(file: File) -> None:

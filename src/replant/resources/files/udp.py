@@ -13,7 +13,7 @@ from replant.resources.shared import inet as common
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -53,6 +53,11 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     """:raises Blocker: see the module."""
     datagram.all_sent(f)
     return State(*datagram.read(f, socket.SOCK_DGRAM, _KNOWN))
+
+
+def adapt(state: State, choice: Callable[[str], str]) -> State:
+    """At other addresses, if the user wants it so."""
+    return datagram.adapt(state, choice)
 
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:

@@ -16,10 +16,14 @@ from replant.resources.shared.refusal import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
 
     from replant.abi.call import Slot, Track
     from replant.resources.protocol import FileFacts
+
+if TYPE_CHECKING:
+    S = TypeVar("S", bound="State")
 
 _EAGAIN, _ENOTCONN = 11, 107
 _MOMENTS = 20
@@ -90,6 +94,11 @@ def _shutdown(f: FileFacts, number: int) -> int:
         return 1 if poll.poll_now(f.grab(), poll.POLLRDHUP) & poll.POLLRDHUP else 0
     with Diag() as diag:
         return next((s.shutdown or 0 for s in diag.inet((number,)) if s.inode == f.ino), 0)
+
+
+def adapt(state: S, choice: Callable[[str], str]) -> S:
+    """At other addresses, if the user wants it so."""
+    return state._replace(socket=common.adapt(state.socket, choice), peer=common.moved(state.peer, choice))
 
 
 def make(on: Track, kind: int, state: State) -> Slot:

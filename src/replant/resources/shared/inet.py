@@ -11,7 +11,7 @@ from replant.resources.shared.refusal import hinder, refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -98,6 +98,29 @@ def _is_foreign(family: int, address: bytes) -> bool:
         return libc.syscall_raw(x86_64.bind, other, free, len(free)) == -_EADDRNOTAVAIL
     finally:
         libc.syscall(x86_64.close, other)
+
+
+def adapt(kept: Socket, choice: Callable[[str], str]) -> Socket:
+    """With another own address, if the user wants one."""
+    return kept._replace(address=moved(kept.address, choice)) if kept.address else kept
+
+
+def moved(address: bytes, choice: Callable[[str], str]) -> bytes:
+    """A sockaddr after ``--map-address``; that of an IPv4 host in IPv6 follows the rules for IPv4."""
+    rows = choice("map-address")
+    if not rows or not address:
+        return address
+    from socket import AF_INET, AF_INET6, inet_pton
+
+    host = inet.host(address)
+    for old, _, new in (row.partition("=") for row in rows.split("\n")):
+        family = AF_INET6 if ":" in old else AF_INET
+        before, after = inet_pton(family, old), inet_pton(family, new)
+        if host == before:
+            return inet.with_host(address, after)
+        if family == AF_INET and host == inet.MAPPED + before:
+            return inet.with_host(address, inet.MAPPED + after)
+    return address
 
 
 def check(file: File, kept: Socket) -> None:

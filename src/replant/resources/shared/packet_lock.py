@@ -29,7 +29,6 @@ _BUFFER = 1 << 16
 _EPERM = 1
 _IPV4 = (nftables.TYPE_IPV4, nftables.TYPE_IPV4, nftables.TYPE_PORT, nftables.TYPE_PORT)
 _IPV6 = (nftables.TYPE_IPV6, nftables.TYPE_IPV6, nftables.TYPE_PORT, nftables.TYPE_PORT)
-_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Table:
@@ -152,7 +151,7 @@ def key(source: bytes, target: bytes) -> bytes:
 def plain_host(address: bytes) -> bytes:
     """The host of a sockaddr as it stands in packets: 4 or 16 bytes."""
     host = inet.host(address)
-    return host[12:] if host.startswith(_MAPPED) else host
+    return host[12:] if host.startswith(inet.MAPPED) else host
 
 
 def _ipv4_rule(set_: str, number: int) -> list[bytes]:
