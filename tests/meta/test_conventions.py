@@ -124,7 +124,7 @@ def test_every_choice_that_a_kind_asks_for_can_be_made() -> None:
         name
         for module in MODULES
         for name in re.findall(
-            r"\b(?:(?:dump|restore|self)\.policy|policy\.choice)\(\"([a-z-]+)\"\)", module.read_text()
+            r"\b(?:(?:dump|restore|self)\.policy|(?:policy\.)?choice)\(\"([a-z-]+)\"\)", module.read_text()
         )
     }
     assert asked == {option.name for option in OPTIONS}
