@@ -44,7 +44,9 @@ def test_elsewhere_or_not_at_all(tmp_path: Path, groups: Groups) -> None:
     with started(tmp_path) as program:
         enter(groups.make("cpu", "a"), program.root)
         enter(groups.make("pids", "a"), program.root)
-        replant_json("dump", program.root, "-o", image, "--kill")
+        enter(groups.roots["cpu"] / "a", family(program)[2])
+        report = replant_json("dump", program.root, "-o", image, "--kill")
+        assert any(f"cpu:/{groups.name}/a" in note for note in report["notes"])
         program.reap()
         groups.remove()
         replant_json("restore", image, "--detach", "--cgroups", "ignore")

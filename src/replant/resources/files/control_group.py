@@ -38,6 +38,7 @@ MAKE_FIRST = True
 _DEVICES = "devices.list"
 _EVERY_DEVICE = "a *:* rwm"
 _OOM = "memory.oom_control"
+_SHOWN = 3
 _MANY = 4096  # groups below one: more are not the work of a program
 
 
@@ -146,6 +147,16 @@ def group(file: File) -> object:
     """What tells a group from others."""
     state: State = file.state  # type: ignore[assignment]
     return tuple(state.place)
+
+
+def tells(files: Sequence[File]) -> str:
+    """Which groups are the tree's own."""
+    states: list[State] = [file.state for file in files]  # type: ignore[misc]
+    own = [f"{s.place.hierarchy or 'version 2'}:{s.place.path}" for s in states if s.own]
+    if not own:
+        return ""
+    more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
+    return f"a restore makes control groups where they are missing (--cgroups): {', '.join(own[:_SHOWN])}{more}"
 
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[int]:
