@@ -64,7 +64,6 @@ class Capture:
         self._left_out = ["[vsyscall]", *(["[uprobes]"] if self.policy("uprobes") == "keep" else ())]
         self._stopped = [t.pid for t in self._alive if t.stop_signal]
         self._told: set[int] = set()
-        self._outside: dict[tuple[int, int], int] | None = None
         self._terminals: Terminals | Literal[False] | None = False
         self._controlling: dict[int, int] = {}
         self._sharers: dict[str, dict[int, int]] = {}
@@ -103,9 +102,9 @@ class Capture:
 
     def outsider(self, dev: int, ino: int) -> int:
         """A process outside of the tree that has that nameless inode."""
-        if self._outside is None:
-            self._outside = holders.nameless(self.pids())
-        return self._outside.get((dev, ino), 0)
+        pids = self.pids()
+        others = (pid for pid in self._facts.sharers(dev, ino) if pid not in pids)
+        return next((pid for pid in others if holders.has(pid, dev, ino)), 0)
 
     def states(self, kind: str) -> Iterable[Any]:
         """The States of an attribute of tasks."""

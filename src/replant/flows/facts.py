@@ -12,6 +12,7 @@ import time
 
 from replant.journal import current, site
 from replant.observe import procfs
+from replant.resources.shared import holders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Facts:
         self._many_mappings = self._many_files = False
         self._clock = 0
         self._restarts: dict[int, Restart] | None = None
+        self._nameless = holders.nameless() if _has_nameless(root) else None
         processes, mappings, files = _guess(root)
         self._many_mappings = mappings >= _MANY_MAPPINGS
         self._many_files = files >= _MANY_FILES
@@ -63,6 +65,12 @@ class Facts:
         observer.prepare(room, kinds)
         _CHOSEN(current(), observer.source, observer.reason)
         return observer if observer.source == "bpf" else None
+
+    def sharers(self, dev: int, ino: int) -> list[int]:
+        """Processes that have a nameless inode, perhaps no more: looked for before the freeze if the root has any."""
+        if self._nameless is None:
+            self._nameless = holders.nameless()
+        return self._nameless.get((dev, ino), [])
 
     def choose(self, pids: Sequence[int], clock: int) -> None:
         """The processes of the stopped tree, and CLOCK_MONOTONIC in ns at its freeze."""
@@ -113,6 +121,15 @@ class Facts:
             self._asked_directories.add(directory)
             self._linkable = linkable(self._pids, directory)
         return None if self._linkable is None else (f.pid, f.fd) in self._linkable
+
+
+def _has_nameless(pid: int) -> bool:
+    """Whether a running process has memory or files that have no name, and that others may have, too."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            return b"(deleted)" in file.read()
+    except OSError:  # the freeze will say what is wrong
+        return False
 
 
 def _guess(root: int) -> tuple[int, int, int]:

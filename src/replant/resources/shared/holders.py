@@ -20,15 +20,25 @@ def outside(dev: int, ino: int, tree: Container[int] = ()) -> list[int]:
     return [pid for pid in _others(tree) if (dev, ino) in _opened(pid, "")]
 
 
-def nameless(tree: Container[int]) -> dict[tuple[int, int], int]:
-    """What has no name and a process outside of ``tree`` has open or mapped: device and inode, and one such process.
+def nameless() -> dict[tuple[int, int], list[int]]:
+    """All that has no name: device and inode, and the processes that have it open or mapped.
 
-    ``/proc/PID/maps`` takes some 100 µs a process.
+    That takes some 100 µs a process, so it is done while the tree still runs; `has` tells of a single one.
     """
-    found: dict[tuple[int, int], int] = {}
-    for pid in _others(tree):
-        found.update(dict.fromkeys((*_opened(pid, _DELETED), *_mapped(pid)), pid))
+    found: dict[tuple[int, int], list[int]] = {}
+    for pid in _others(()):
+        for key in _nameless_of(pid):
+            found.setdefault(key, []).append(pid)
     return found
+
+
+def has(pid: int, dev: int, ino: int) -> bool:
+    """Whether a process has that nameless inode open or mapped."""
+    return (dev, ino) in _nameless_of(pid)
+
+
+def _nameless_of(pid: int) -> set[tuple[int, int]]:
+    return {*_opened(pid, _DELETED), *_mapped(pid)}
 
 
 def none(f: FileFacts, dump: DumpSide) -> None:
