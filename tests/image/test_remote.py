@@ -35,6 +35,8 @@ def test_urls_are_told_from_paths() -> None:
 @contextmanager
 def s3(folder: Path) -> Iterator[str]:
     """The URL of a bucket of a server that ends with the block; the environment says where it is."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
@@ -72,7 +74,9 @@ def there_and_back(url: str, tmp_path: Path) -> None:
         for compress in ("none", "zstd"):  # the second one replaces the first
             replant_json("dump", program.root, "-o", url, "--compress", compress)
             assert [n for n in os.listdir(staged) if n.startswith("replant-image")] == []
-            assert replant_json("image", "verify", url)["bytes_checked"] > 8 << 20
+            verified = replant_json("image", "verify", url)
+            assert verified["image"] == url
+            assert verified["bytes_checked"] > 8 << 20
         program.kill()
         for words in ((), ("--lazy",)):
             replant_json("restore", url, "--detach", *words)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from struct import Struct
 
 from replant.errors import ReplantError
 from replant.image.container import ImageWriter, open_image
+from replant.image.remote import resolved
 from replant.model.frozen import Frozen
 from replant.model.invariants import GUARD
 from replant.model.places import split
@@ -67,9 +67,7 @@ def verify(image: str) -> VerifyReport:
         opened.model(registry.state_class)
         opened.verify()
         images = (opened, *opened.parents())
-        return VerifyReport(
-            os.path.realpath(image), tuple(os.path.realpath(i.path) for i in images), sum(i.pages_size for i in images)
-        )
+        return VerifyReport(resolved(image), tuple(resolved(i.path) for i in images), sum(i.pages_size for i in images))
 
 
 def _merged(mm: Mm, stores: Sequence[int], store: PageWriter) -> Mm:
@@ -85,7 +83,7 @@ def _rows(mm: Mm, stores: Sequence[int], store: PageWriter) -> Iterator[tuple[in
 
 def _refuse_overwriting(source: Image, output: str) -> None:
     for image in (source, *source.parents()):
-        if os.path.realpath(image.path) == output:
+        if resolved(image.path) == output:
             raise ReplantError(
                 f"{output} is one of the images to be merged",
                 code="image-in-use",

@@ -30,7 +30,7 @@ from replant.errors import Bug, ImageError
 from replant.image import codec, columns, manifest, packing, place, sums, upgrade, zeros
 from replant.image.manifest import KindVersion, Manifest, Parent, Part
 from replant.image.reader import Image, open_image
-from replant.image.remote import is_url
+from replant.image.remote import is_url, resolved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ImageWriter:
         """
         packing.packer(compress)
         secret = _secret() if encrypt else None
-        made = _upload(path, compress, secret) if is_url(path) else cls(os.path.realpath(path), compress, secret)
+        made = _upload(path, compress, secret) if is_url(path) else cls(resolved(path), compress, secret)
         made.refuse_foreign()
         try:
             made._open()

@@ -32,6 +32,11 @@ def absolute(path: str) -> str:
     return path if is_url(path) else os.path.abspath(path)
 
 
+def resolved(path: str) -> str:
+    """The path without links, by which two can be compared."""
+    return path if is_url(path) else os.path.realpath(path)
+
+
 class Remote:
     """The directory at ``url``. Its connections are those of this process: a fork makes new ones when it needs some."""
 
