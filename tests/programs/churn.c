@@ -7,6 +7,7 @@
 
 #define PAGE 4096L
 #define AREAS 24
+#define CALM 8 /* of these: they stay where they are, and few of their pages are written */
 #define MOST 96L
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -72,9 +73,12 @@ static char *map(long pages) {
 }
 
 static void make(struct area *a) {
+    int calm = a - areas < CALM;
     memset(a->seed, 0, sizeof a->seed);
-    a->pages = 1 + chance() % MOST;
+    a->pages = calm ? MOST : 1 + chance() % MOST;
     a->at = map(a->pages);
+    for (long page = 0; calm && page < MOST; page++)
+        write_page(a, page, chance() | 1);
 }
 
 static void rewrite(struct area *a) {
@@ -143,9 +147,16 @@ static void step_twin(void) {
 }
 
 static void round_of_work(void) {
-    struct area *a = &areas[chance() % AREAS];
+    long n = chance() % AREAS;
+    struct area *a = &areas[n];
     void (*some[])(struct area *) = {rewrite, rewrite, rewrite, rewrite, rewrite, move, resize, replace, drop, protect};
-    some[chance() % 10](a);
+    if (n >= CALM)
+        some[chance() % 10](a);
+    else if (chance() % 8 == 0) {
+        long page = chance() % MOST;
+        check_page(a, page);
+        write_page(a, page, chance() | 1);
+    }
     step_twin();
     if (chance() % 64 == 0)
         have_a_child(a);
