@@ -172,6 +172,13 @@ OPTIONS = (
         "numbers as they were; refused where one is taken",
         ("renumber",),
     ),
+    Choice(
+        "clock",
+        "restore",
+        "let the monotonic clock of the tree go back, as after another boot",
+        "a tree that has seen a later time is refused",
+        ("back",),
+    ),
 )
 
 

@@ -68,14 +68,14 @@ def _tree(pid: int, policy: Policy) -> tuple[Blocker, ...]:
 
 
 def _image(path: str, policy: Policy) -> tuple[Blocker, ...]:
-    from replant.flows.restore import adapted, blockers
+    from replant.flows.restore import adapted, blockers, clock_blockers
     from replant.image.container import open_image
     from replant.resources import registry
 
     with open_image(path) as image:
         model = adapted(image.model(registry.state_class), policy)
         image.verify()
-        return (*_host(image.manifest), *blockers(model))
+        return (*_host(image.manifest), *blockers(model), *clock_blockers(model, policy))
 
 
 def _host(manifest: Manifest) -> Iterator[Blocker]:

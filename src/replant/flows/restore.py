@@ -38,7 +38,7 @@ from replant.resources import registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from replant.abi.call import Track
     from replant.execute.worker import Answer
@@ -140,7 +140,7 @@ def _restore(
             model = adapted(opened.model(registry.state_class), policy)
             opened.parents()
         with phase("check"):
-            _check(model, split is not None)
+            _check(model, split is not None, policy)
             notes = tuple(registry.told(model.files, "warns"))
         with phase("restore"):
             later = split(opened, model) if split else _unfolding(opened, model) if opened.framed else None
@@ -251,8 +251,20 @@ def _has_living_member(group: int) -> bool:
     return False
 
 
-def _check(model: Model, lazy: bool) -> None:
-    found = blockers(model)
+def clock_blockers(model: Model, policy: Policy) -> Iterator[Blocker]:
+    """CLOCK_MONOTONIC must not run backwards for the tree, as it would after another boot; unless the user lets it."""
+    behind = model.clock - time.monotonic_ns()
+    if behind > 0 and policy.choice("clock") != "back":
+        yield Blocker(
+            f"the monotonic clock is {behind / 1e9:.0f} s behind what the tree has seen of it: another boot",
+            code="clock",
+            resource="CLOCK_MONOTONIC",
+            hint="restore it in a time namespace with that offset (unshare --time --monotonic), or use --clock back",
+        )
+
+
+def _check(model: Model, lazy: bool, policy: Policy) -> None:
+    found = [*blockers(model), *clock_blockers(model, policy)]
     if lazy:
         from replant.flows import lazily
 
