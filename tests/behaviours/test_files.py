@@ -108,7 +108,7 @@ def test_files_of_procfs_about_the_dead(tmp_path: Path) -> None:
 
 
 def test_current_directory_of_the_dead(tmp_path: Path) -> None:
-    refused(tmp_path, "places.current_directory_of_the_dead", naming="it is a directory of process")
+    kept(tmp_path, "places.current_directory_of_the_dead")
 
 
 def test_files_of_procfs_about_threads(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CLONE_FILES, _CLONE_VFORK = 0x400, 0x4000
+_CLONE_FS, _CLONE_FILES, _CLONE_VFORK = 0x200, 0x400, 0x4000
 _WALL = 0x40000000
 _PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 28, 1 << 2
 _EEXIST = 17
@@ -94,7 +94,7 @@ def _clone(who: Who, act: Callable[[], None]) -> int:
     """A child with that pid, which ends after ``act``; this returns when it has ended (CLONE_VFORK)."""
     wanted = bytearray(struct.pack("=i", who.pid))
     numbers = (libc.address(wanted), 1) if who.pid else (0, 0)
-    args = struct.pack("=11Q", _CLONE_FILES | _CLONE_VFORK, 0, 0, 0, 0, 0, 0, 0, *numbers, 0)
+    args = struct.pack("=11Q", _CLONE_FS | _CLONE_FILES | _CLONE_VFORK, 0, 0, 0, 0, 0, 0, 0, *numbers, 0)
     child = libc.syscall_raw(x86_64.clone3, args, len(args))
     if child == 0:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import time
+from errno import ESRCH
 from itertools import pairwise
 
 from replant.abi import mman, x86_64
@@ -334,7 +335,8 @@ class Program:
         if task.root >= 0:
             on.call(x86_64.fchdir, self.files.here(task.root, on), why="root")
             on.call(x86_64.chroot, b".\0", why="root")
-        on.call(x86_64.fchdir, self.files.here(task.cwd, on), why="current directory")
+        # ESRCH: that of a process that is gone, in which it is already
+        on.call(x86_64.fchdir, self.files.here(task.cwd, on), why="current directory", ok=(ESRCH,))
 
 
 def _with_pages(vmas: Sequence[Vma], starts: Sequence[int]) -> Iterable[tuple[Vma, bool]]:

@@ -1,8 +1,9 @@
 """Files and directories of /proc: of processes of the tree, of others, and of the whole system.
 
 Those of a process of the tree are opened by their holder as soon as all processes exist. Those of a process that is
-dead are opened while a stand-in with its number lives, and so are dead as well. The offset is put on last of all, since
-it is by now that the contents are the right ones. Files of threads other than the first are refused.
+dead are opened while a stand-in with its number lives, and so are dead as well. Nobody can enter a directory of the
+dead: the restorer enters it in time, and whoever cannot enter his own has inherited it. The offset is put on last of
+all, since it is by now that the contents are the right ones. Files of threads other than the first are refused.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def read(f: FileFacts, dump: DumpSide) -> State:
         raise refuse(f, f"it is about thread {words[2]}", "let the program close it", "thread-file")
     if words[0] == "pressure" and f.fd >= 0 and f.flags & fcntl.O_ACCMODE and not poll.poll_now(f.grab(), 0):
         raise refuse(f, "a trigger is set on it", "let the program close it", "pressure-trigger")
-    if dead and f.fd < 0:
+    if dead and f.where == "root":
         raise refuse(
             f, f"it is a directory of process {pid}, which is gone", "let the program leave it", "dead-process"
         )
@@ -102,7 +103,11 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
         return [open_path(on, _state(file).path, file.flags, "file of /proc") for file in files]
     taken = os.path.exists(f"{_PROC}{state.pid}")
     stand_in = restore.stand_in(on, 0 if taken else state.pid)
-    return [open_path(stand_in, _own(_state(f).path), f.flags, "file of a process that is gone") for f in files]
+    made = [open_path(stand_in, _own(_state(f).path), f.flags, "file of a process that is gone") for f in files]
+    for file, fd in zip(files, made, strict=True):
+        if restore.holder(file.number) is None:
+            stand_in.call(x86_64.fchdir, fd, why="a current directory, to be inherited")
+    return made
 
 
 def _own(path: str) -> str:
