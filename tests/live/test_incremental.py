@@ -123,6 +123,7 @@ def test_what_cannot_be_the_parent_is_refused(folder: Path) -> None:
         assert f"changes are tracked since the image {base}" in refused(program, image, "--parent", other)
         assert "cannot be replaced by an image that builds on it" in refused(program, base, "--parent", base)
         assert "is no image" in refused(program, image, "--parent", folder / "missing")
+        assert "is no directory here" in refused(program, image, "--parent", "memory://elsewhere/base")
         shutil.rmtree(base)
         shutil.copytree(other, base)
         assert "changes are tracked since the image" in refused(program, image, "--parent", base)

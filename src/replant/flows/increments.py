@@ -10,6 +10,7 @@ from replant.flows.saving import Known
 from replant.flows.tracking import Tracking
 from replant.image.container import open_image
 from replant.image.manifest import Parent
+from replant.image.remote import is_url
 from replant.journal import WARNING, current, site
 from replant.model.invariants import GUARD
 from replant.model.places import MOST_PARENTS, one_further, split
@@ -41,6 +42,7 @@ class Increment(Known):
         self._lineage: list[tuple[str, str, int]] = []
         try:
             if parent:
+                _refuse_far(parent, output)
                 with open_image(parent) as image:
                     self._build_on(image, root, os.path.realpath(output))
         except BaseException:
@@ -91,6 +93,18 @@ def _further(runs: bytes) -> bytes:
     rows = array("Q", runs)
     rows[2::3] = array("Q", [at if at == GUARD else one_further(at) for at in rows[2::3]])
     return rows.tobytes()
+
+
+def _refuse_far(parent: str, output: str) -> None:
+    """An image refers to its parents by paths from its own directory."""
+    for path in (parent, output):
+        if is_url(path):
+            raise ReplantError(
+                f"{path} is no directory here: an incremental image and its parent must be, to find each other",
+                code="wrong-parent",
+                resource=path,
+                hint="dump both to directories; replant image merge makes one image of them that can go anywhere",
+            )
 
 
 def _refuse_replacing(lineage: Sequence[str], output: str) -> None:
