@@ -137,6 +137,9 @@ class World:
     def terminals(self) -> Terminals | None:
         return self.observer.terminals([os.getpid()]) if self.observer else None
 
+    def held(self, kind: str) -> None:
+        """Nothing is."""
+
     def policy(self, option: str) -> str:
         return self.choices.get(option, "")
 

@@ -122,8 +122,8 @@ class Capture:
         return self._terminals or None
 
     def held(self, kind: str) -> Any:
-        """What the kind holds still."""
-        return self.files.holds[kind]
+        """What the kind holds still, None if nothing."""
+        return self.files.holds.get(kind)
 
     def policy(self, option: str) -> str:
         """The user's choice for an option."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from replant.model.frozen import Frozen
     from replant.model.tree import Extent, File, Vma
     from replant.observe.bpf.terminals import Terminals
+    from replant.resources.hold import Hold as Hold
     from replant.resources.shared.leftover import Leftover
     from replant.resources.task_facts import TaskFacts as TaskFacts
 else:
@@ -55,20 +56,12 @@ class FileFacts(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back what `grab` took, for kinds that look at many at once; the next `grab` takes it anew."""
+        ...
+
     def number_of(self, pid: int, fd: int) -> int | None:
         """The number of the description behind another descriptor of the tree, None if there is none."""
-        ...
-
-
-class Hold(Protocol):
-    """What a kind holds still outside of the stopped tasks, until they are let go of. ``how``: run, stop or kill."""
-
-    def before(self, how: str) -> None:
-        """The tasks are about to be let go of, or to be killed."""
-        ...
-
-    def after(self, how: str) -> None:
-        """They have been. Called in any case, also if nothing was let go of because of an error."""
         ...
 
 
@@ -81,7 +74,7 @@ class DumpSide(Protocol):
         ...
 
     def held(self, kind: str) -> Any:
-        """What `FileKind.hold` of that kind has given."""
+        """What `FileKind.hold` of that kind has given, None if nothing."""
         ...
 
     def keep(self, data: bytes) -> Extent:

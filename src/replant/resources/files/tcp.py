@@ -74,10 +74,17 @@ def claims(f: FileFacts) -> bool:
 
 def hold(files: Sequence[FileFacts], dump: DumpSide) -> Hold | None:
     """The packets of connections that are to be kept. :raises Blocker: they cannot be held off."""
-    kept = [f for f in files if _info(f)[0] in WITH_PEER and not tcp_refuse.why(f)]
-    if not kept or dump.policy("tcp-close"):
+    kept = [] if dump.policy("tcp-close") else [f for f in files if _is_kept(f)]
+    if not kept:
         return None
     return tcp_connection.Hold(kept, dump.image)
+
+
+def _is_kept(f: FileFacts) -> bool:
+    try:
+        return _info(f)[0] in WITH_PEER and not tcp_refuse.why(f)
+    finally:
+        f.close()  # there may be more of them than descriptors that we may have
 
 
 def _info(f: FileFacts) -> tuple[int, int, int]:
@@ -90,7 +97,8 @@ def _info(f: FileFacts) -> tuple[int, int, int]:
 def read(f: FileFacts, dump: DumpSide) -> State:
     """:raises Blocker: see the module."""
     state, waiting, backlog = _info(f)
-    if problem := tcp_refuse.why(f):
+    held = dump.held("tcp") if state in WITH_PEER else None
+    if (held is None or f.number not in held) and (problem := tcp_refuse.why(f)):
         raise problem
     if state == socket.TCP_LISTEN:
         if waiting and dump.policy("pending") != "skip":

@@ -70,16 +70,27 @@ class Hold:
         self._image = image
         self._lock = Lock()
         self._fds: list[int] = []
+        self._pairs: dict[int, tuple[bytes, bytes]] = {}
         self.name = unused_name()
         try:
-            self._pairs = {f.number: (socket.name(f.grab()), socket.name(f.grab(), x86_64.getpeername)) for f in files}
+            for f in files:
+                self._add(f)
             self._ends = {packet_lock.key(*pair) for pair in self._pairs.values()}
             self._lock.take(list(self._pairs.values()))
-            self._fds = [os.dup(f.grab()) for f in files]
             self._found = dict(zip(self._pairs, tcp_repair.examine(self._fds), strict=True))
         except BaseException:
             self.after("run")
             raise
+
+    def _add(self, f: FileFacts) -> None:
+        fd = os.dup(f.grab())
+        f.close()
+        self._fds.append(fd)
+        self._pairs[f.number] = socket.name(fd), socket.name(fd, x86_64.getpeername)
+
+    def __contains__(self, number: int) -> bool:
+        """Whether file description ``number`` is held."""
+        return number in self._pairs
 
     def found(self, number: int) -> Repaired:
         """What repair told of file description ``number``."""
