@@ -125,7 +125,7 @@ OPTIONS = (
     Choice(
         "pending",
         "dump",
-        "skip connections that nobody has accepted yet: their clients try again",
+        "leave out connections that nobody has accepted, and packets or messages that nobody has read",
         "a socket with some is refused",
         ("skip",),
     ),
@@ -155,6 +155,13 @@ OPTIONS = (
         "control groups below this one, or to ignore: those of the caller",
         "the same, made again where they are missing",
         unit="PATH|ignore",
+    ),
+    Choice(
+        "peers",
+        "dump",
+        "what becomes of a unix socket whose peer is outside: connected again by address, or closed over there",
+        "a tree that has one is refused",
+        ("reconnect", "close"),
     ),
     Choice(
         "uprobes",
@@ -214,6 +221,7 @@ LOOKING = Policy(
         "locks": "keep",
         "outside": "close",
         "peer-credentials": "change",
+        "peers": "close",
         "pending": "skip",
         "shared-memory": "copy",
         "uprobes": "keep",

@@ -76,14 +76,11 @@ static const char *tcp(void) {
 }
 
 static const char *mptcp(void) { return hold(socket(AF_INET, SOCK_STREAM, 262)); }
-static const char *netlink(void) { return hold(socket(AF_NETLINK, SOCK_RAW, 0)); }
-static const char *packet(void) { return hold(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL))); }
 static const char *vsock(void) { return hold(socket(AF_VSOCK, SOCK_STREAM, 0)); }
 static const char *crypto(void) { return hold(socket(AF_ALG, SOCK_SEQPACKET, 0)); }
 static const char *xdp(void) { return hold(socket(AF_XDP, SOCK_RAW, 0)); }
 static const char *kvm(void) { return hold(open("/dev/kvm", O_RDWR)); }
 static const char *fuse(void) { return hold(open("/dev/fuse", O_RDWR)); }
-static const char *tun(void) { return hold(open("/dev/net/tun", O_RDWR)); }
 static const char *disk(void) { return hold(open("/dev/vda", O_RDONLY)); }
 static const char *userfault(void) { return hold(syscall(SYS_userfaultfd, O_CLOEXEC)); }
 static const char *secret(void) { return hold(syscall(SYS_memfd_secret, 0)); }
@@ -110,8 +107,8 @@ static const char *directory_notice(void) {
 #define ROW(name) {#name, name, check}
 const struct thing files[] = {
     ROW(io_uring), ROW(perf_event), ROW(bpf_map), ROW(bpf_program), ROW(inotify_events),
-    ROW(tcp), ROW(mptcp), ROW(netlink), ROW(packet), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
-    ROW(fuse), ROW(tun), ROW(disk), ROW(userfault), ROW(secret), ROW(landlock), ROW(filesystem),
+    ROW(tcp), ROW(mptcp), ROW(vsock), ROW(crypto), ROW(xdp), ROW(kvm),
+    ROW(fuse), ROW(disk), ROW(userfault), ROW(secret), ROW(landlock), ROW(filesystem),
     ROW(detached_mount), ROW(pidfd_outside), ROW(pressure),
     ROW(directory_notice), {0},
 };

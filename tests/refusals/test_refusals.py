@@ -27,14 +27,11 @@ THINGS = {
     "inotify_events": ("unsupported", r"fd \d+"),
     "tcp": ("tcp-urgent", r"fd \d+"),
     "mptcp": ("kind-mptcp", r"fd \d+"),
-    "netlink": ("kind-netlink", r"fd \d+"),
-    "packet": ("kind-packet", r"fd \d+"),
     "vsock": ("kind-vsock", r"fd \d+"),
     "crypto": ("kind-crypto", r"fd \d+"),
     "xdp": ("kind-xdp", r"fd \d+"),
     "kvm": ("device", r"fd \d+"),
     "fuse": ("device", r"fd \d+"),
-    "tun": ("device", r"fd \d+"),
     "disk": ("kind-blockdev", r"fd \d+"),
     "userfault": ("kind-userfaultfd", r"fd \d+"),
     "secret": ("kind-secretmem", r"fd \d+"),
@@ -49,7 +46,7 @@ THINGS = {
     "userfault_memory": ("mapping-um", "[0-9a-f]+"),
     "perf_buffer": ("mapping-pf", "[0-9a-f]+"),
     "ring": ("kind-io_uring", "mapping [0-9a-f-]+"),
-    "packet_ring": ("kind-socket", "mapping [0-9a-f-]+"),
+    "packet_ring": ("packet-ring", r"fd \d+"),
     # tasks
     "shared_io": ("shared", r"task \d+"),
     "shared_memory": ("shared-address-space", r"process \d+"),
@@ -79,7 +76,7 @@ THINGS = {
     "pid": ("namespace", "pid, pid_for_children"),
     "time": ("namespace", "time, time_for_children"),
 }
-TOGETHER = ("io_uring", "perf_event", "netlink", "core", "keyring", "shared_memory")
+TOGETHER = ("io_uring", "perf_event", "xdp", "core", "keyring", "shared_memory")
 
 
 def start(things: Path, folder: Path, *names: str) -> Program:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from replant.abi import x86_64
-from replant.abi.call import Answer, Call, Out, Slot, Track
+from replant.abi.call import Answer, Call, Out, Packed, Slot, Track
 from replant.abi.libc import syscall_raw
 from replant.execute import standin
+from replant.execute.local import placed
 
 
 def run(track: Track) -> None:
@@ -22,10 +23,13 @@ def _run(call: Call) -> Answer:
         ]
         return answer
     buffers = []
+    kept: list[bytearray] = []
     args: list[int | bytes | bytearray] = []
     for arg in call.args:
         if isinstance(arg, Slot):
             args.append(arg.track.answers[arg.index].ret)
+        elif isinstance(arg, Packed):
+            args.append(placed(arg, kept))
         elif isinstance(arg, Out):
             buffers.append(bytearray(arg.start.ljust(arg.size, b"\0")))
             args.append(buffers[-1])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from types import ModuleType, TracebackType
+from typing import Any
 
 from execute import run, value
 
@@ -21,6 +22,7 @@ from replant.model.tree import Extent, FdTable, File, Mm, Model, Task
 from replant.observe.bpf.terminals import Terminals
 from replant.observe.linkable import linkable
 from replant.observe.observer import Observer
+from replant.tracee.kcmp import compare_files
 
 _NOTHING = {"int": 0, "bool": False, "str": "", "tuple[int, ...]": ()}
 SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
@@ -77,7 +79,8 @@ class World:
         self.pages: Slot | int = self.store.fileno()
         self.choices = policy
         self.numbers: dict[int, int] = {}
-        self.inodes: set[int] = set()
+        self.notes: dict[object, Any] = {}
+        self.lowest = 900
         self.holders: dict[int, int] = {}
         self.late = 0
         self.placed: list[bytearray] = []
@@ -132,7 +135,14 @@ class World:
         return 0
 
     def inode_in_tree(self, ino: int) -> bool:
-        return ino in self.inodes
+        return any(os.fstat(fd).st_ino == ino for fd in self.numbers)
+
+    def received(self, fd: int, f: object) -> int:
+        self.own(fd)
+        for other, number in self.numbers.items():
+            if compare_files(os.getpid(), other, os.getpid(), fd) == 0:
+                return number
+        raise LookupError("only in flight")
 
     def terminals(self) -> Terminals | None:
         return self.observer.terminals([os.getpid()]) if self.observer else None
@@ -158,7 +168,6 @@ class World:
     def facts(self, *fds: int, others: Sequence[int] = ()) -> list[Facts]:
         """The facts of descriptors that, with some others, are the whole tree."""
         self.numbers = {fd: n for n, fd in enumerate([*fds, *others])}
-        self.inodes = {os.fstat(fd).st_ino for fd in self.numbers}
         return [Facts(self, fd, n) for n, fd in enumerate(fds)]
 
     def place(self, data: bytes) -> int:
@@ -194,12 +203,21 @@ class World:
             if hasattr(module, "check"):
                 module.check(file)
         made = self.made
+        tracks: list[tuple[list[File], Track]] = []
         for group in groups(module, files):
             track = Track(str(os.getpid()) if hasattr(module, "maker") and module.maker(group) else "replant")
             slots = module.make(group, track, self)
             assert len(slots) == len(group)
             run(track)
-            made.update({f.number: self.own(value(track, s)) for f, s in zip(group, slots, strict=True)})
+            for file, slot in zip(group, slots, strict=True):
+                made[file.number] = self.own(_owned(value(track, slot)))
+            tracks.append((group, track if track.actor == "replant" else Track("replant")))
+        for group, track in tracks:
+            if hasattr(module, "fill"):
+                module.fill(group, track, self)
+                run(track)
+        for fd in range(self.lowest, self.lowest + 99):
+            _close(fd)
         for file in files:
             fd = made[file.number]
             flags = fcntl.fcntl(fd, fcntl.F_GETFL)
@@ -273,6 +291,12 @@ def differences(module: ModuleType, before: Frozen, after: Frozen, elapsed: int 
     if hasattr(module, "same"):
         return list(module.same(before, after, elapsed))
     return [] if before == after else [f"{before} -> {after}"]
+
+
+def _owned(fd: int) -> int:
+    """A descriptor as a restore keeps it, not closed by exec."""
+    os.set_inheritable(fd, True)
+    return fd
 
 
 def _close(fd: int) -> None:

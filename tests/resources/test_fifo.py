@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from facts import World, module_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replant.errors import Blocker
@@ -26,6 +26,7 @@ def hung_up(fd: int) -> bool:
     return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=65536))
 def test_queued_data(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("f") / "fifo"

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 from facts import World, module_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replant.errors import Blocker
@@ -24,6 +24,7 @@ def drain(fd: int) -> bytes:
     return found
 
 
+@settings(deadline=None)
 @given(writes=st.lists(st.binary(min_size=1, max_size=5000), max_size=20), size=SIZES)
 def test_every_byte_in_order(writes: list[bytes], size: int) -> None:
     with World() as world:
@@ -61,6 +62,7 @@ def test_full_pipe_stays_full(world: World) -> None:
     assert len(drain(r)) == 65536
 
 
+@settings(deadline=None)
 @given(packets=st.lists(st.binary(min_size=1, max_size=4096), min_size=1, max_size=16))
 def test_packets(packets: list[bytes]) -> None:
     with World() as world:
@@ -89,7 +91,7 @@ def test_reader_closed_everywhere_means_broken_pipe(world: World) -> None:
     os.close(r)
     files, (w,) = world.again("pipe", w)
     world.unchanged(files, [w])
-    assert files[0].state.chunks == (b"unread",)
+    assert [(c.data, c.packet) for c in files[0].state.chunks] == [(b"unread", False)]
     with pytest.raises(BrokenPipeError):
         os.write(w, b"x")
 
@@ -143,3 +145,22 @@ def test_outside_is_standard_output_of_the_restorer_on_request() -> None:
         as_stdout = [f._replace(state=f.state._replace(stdio=1)) for f in files]
         (new,) = world.make(as_stdout)
         assert os.path.sameopenfile(new, kept)
+
+
+def test_packets_behind_other_bytes_are_refused(world: World) -> None:
+    r, w = map(world.own, os.pipe())
+    os.write(w, b"b" * 4096)  # a whole page: into one that is not full the kernel would put the packet
+    fcntl.fcntl(w, fcntl.F_SETFL, os.O_DIRECT)
+    os.write(w, b"packet")
+    with pytest.raises(Blocker, match="packets stand behind"):
+        world.read("pipe", r, w)
+    assert os.read(r, 5000) == b"b" * 4096 + b"packet"
+
+
+def test_a_notification_pipe_is_refused(world: World) -> None:
+    try:
+        r, w = map(world.own, os.pipe2(os.O_EXCL))  # O_NOTIFICATION_PIPE
+    except OSError as error:
+        pytest.skip(f"here: {error}")
+    with pytest.raises(Blocker, match="notification pipe"):
+        world.read("pipe", r, w)

@@ -1,14 +1,14 @@
 """A system call as data: what a batch runs inside a tracee, what a restore program is made of.
 
-An argument is an integer, ``bytes`` that the kernel reads, an `Out` that it fills, or a `Slot`: the result of
-an earlier call.
+An argument is an integer, ``bytes`` that the kernel reads, an `Out` that it fills, a `Slot`: the result of an earlier
+call, or a `Packed`: bytes with such results, or addresses of further bytes, in them.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Out:
@@ -38,16 +38,20 @@ class Slot:
 
 
 class Packed:
-    """A structure with pointers in it: at each offset of ``inside`` stands the address of the bytes there."""
+    """Bytes that the kernel reads, in which some values are known only when the call runs.
 
-    __slots__ = ("inside", "text")
+    ``parts`` has them by offset: of a `Slot` the result (4 bytes), of ``bytes`` or another `Packed` the address (8).
+    A result must be of an earlier batch: it is put in when the structure is made.
+    """
 
-    def __init__(self, text: bytes, inside: dict[int, bytes]) -> None:
-        self.text = text
-        self.inside = inside
+    __slots__ = ("data", "parts")
+
+    def __init__(self, data: bytes, parts: Mapping[int, Slot | bytes | Packed]) -> None:
+        self.data = data
+        self.parts = parts
 
     def __repr__(self) -> str:
-        return f"Packed({len(self.text)})"
+        return f"Packed({len(self.data)})"
 
 
 class At:

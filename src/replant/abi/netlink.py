@@ -24,6 +24,27 @@ F_DUMP = 0x300
 F_DUMP_INTR = 0x010
 """The table changed while it was dumped: the answer may lack entries or have some twice."""
 
+NETLINK_ROUTE = 0
+NETLINK_AUDIT = 9
+NETLINK_CONNECTOR = 11
+NETLINK_NETFILTER = 12
+NETLINK_GENERIC = 16
+"""Protocols of AF_NETLINK sockets."""
+
+SOL_NETLINK = 270
+NETLINK_ADD_MEMBERSHIP = 1
+NETLINK_PKTINFO = 3
+NETLINK_BROADCAST_ERROR = 4
+NETLINK_NO_ENOBUFS = 5
+NETLINK_LISTEN_ALL_NSID = 8
+NETLINK_LIST_MEMBERSHIPS = 9
+NETLINK_CAP_ACK = 10
+NETLINK_EXT_ACK = 11
+NETLINK_GET_STRICT_CHK = 12
+"""Options of netlink(7) sockets."""
+
+SOCKADDR = "=HxxII"  # struct sockaddr_nl: family port groups; the last as a mask
+
 
 def align(length: int) -> int:
     """Lengths are rounded up to four bytes."""

@@ -85,17 +85,33 @@ def _plain(calls: Sequence[Call], first: int) -> Sequence[Call]:
 def _one(call: Call) -> Answer:
     outs: list[bytearray] = []
     args: list[libc.Arg] = []
+    kept: list[bytearray] = []
     for arg in call.args:
         if isinstance(arg, Slot):
             args.append(arg.track.answers[arg.index].ret)
+        elif isinstance(arg, Packed):
+            args.append(placed(arg, kept))
         elif isinstance(arg, Out):
             outs.append(bytearray(arg.start.ljust(arg.size, b"\0")))
             args.append(outs[-1])
-        elif isinstance(arg, (At, Packed)):
-            raise Bug(f"{x86_64.name(call.nr)} of a stand-in with pointers", resource=call.why)
+        elif isinstance(arg, At):
+            raise Bug(f"{x86_64.name(call.nr)} of a stand-in that looks into a process", resource=call.why)
         else:
             args.append(arg)
     return Answer(libc.syscall_raw(call.nr, *args), [bytes(o) for o in outs])
+
+
+def placed(packed: Packed, kept: list[bytearray]) -> int:
+    """The address of a structure with all its values; ``kept`` holds the bytes, as long as the kernel reads them."""
+    data = bytearray(packed.data) or bytearray(1)
+    for at, part in packed.parts.items():
+        if isinstance(part, Slot):
+            value, size = part.track.answers[part.index].ret, 4
+        else:
+            value, size = placed(part if isinstance(part, Packed) else Packed(part, {}), kept), 8
+        data[at : at + size] = value.to_bytes(size, "little")
+    kept.append(data)
+    return libc.address(data)
 
 
 def failed(call: Call, ret: int, actor: str) -> ReplantError:

@@ -112,7 +112,11 @@ class Capture:
 
     def inode_in_tree(self, ino: int) -> bool:
         """Whether a descriptor of the tree has that inode."""
-        return ino in self.files.inodes
+        return any(f.ino == ino and f.fd >= 0 for f in self.files.found)
+
+    def received(self, fd: int, f: FileFacts) -> int:
+        """The number of a description that was in flight through ``f``, of which ``fd`` is our copy."""
+        return self.files.received(fd, f)
 
     def terminals(self) -> Terminals | None:
         """The terminals of the tree, looked at when first asked for."""

@@ -13,18 +13,19 @@ from _functools import (  # type: ignore[import-not-found]
 from struct import Struct
 
 from replant.abi import libc, x86_64
-from replant.errors import Blocker
+from replant.errors import Blocker, Refused
+from replant.flows import in_flight
 from replant.model.tree import Descriptor, FdTable, File, Owner
 from replant.resources import registry
 from replant.tracee.kcmp import compare_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from collections.abc import Mapping as Mapped
 
     from replant.observe.procfs import Fd, FdInfo, Mapping
-    from replant.resources.protocol import DumpSide, FileKind, Hold
+    from replant.resources.protocol import DumpSide, FileFacts, FileKind, Hold
 
     Holder = tuple[int, Fd, FdInfo]
     Claimed = tuple["OpenFile", str, FileKind]
@@ -52,8 +53,8 @@ class OpenFile:
     flags: int
 
     __slots__ = (
-        "_files", "_grabbed", "dev", "fd", "flags", "holders", "info", "ino", "lines", "link", "mode", "nlink",
-        "number", "path", "pid", "pos", "rdev", "size", "where",
+        "_files", "_grabbed", "carrier", "dev", "fd", "flags", "holders", "info", "ino", "lines", "link", "mode",
+        "nlink", "number", "path", "pid", "pos", "rdev", "size", "where",
     )  # fmt: skip
 
     def __init__(self, files: Files, pid: int, fd: int, where: str, path: str) -> None:
@@ -62,6 +63,7 @@ class OpenFile:
         self.number = len(files.found)
         self.pid, self.fd, self.where, self.path = pid, fd, where, path
         self.pos = 0
+        self.carrier = 0  # the process of whom somebody could receive it; 0: it is open in ``pid``
         self.info: dict[str, str] = {}
         self.lines: list[str] = []
         self.holders: Sequence[tuple[int, int, Sequence[str]]] = ()
@@ -113,8 +115,8 @@ class Files:
     def __init__(self) -> None:
         self.found: list[OpenFile] = []
         self.by_fd: dict[tuple[int, int], int] = {}
-        self.inodes: set[int] = set()
         self._pidfds: dict[int, int] = {}
+        self._received: list[int] = []
         self._inodes_mapped: dict[tuple[object, ...], int] = {}
         self._mappings: dict[int, int] = {}
         self.holds: dict[str, Hold] = {}
@@ -153,7 +155,7 @@ class Files:
         return [self._table(pid, fds, infos) for pid, fds, infos, _ in tables]
 
     def _add(self, same: Sequence[Holder]) -> None:
-        file = self._description(*same[0])
+        file = self.describe(*same[0])
         file.holders = [(pid, fd.number, info.rest) for pid, fd, info in same]
         for pid, fd, _ in same:
             self.by_fd[pid, fd.number] = file.number
@@ -167,14 +169,14 @@ class Files:
             ),
         )
 
-    def _description(self, pid: int, fd: Fd, info: FdInfo) -> OpenFile:
+    def describe(self, pid: int, fd: Fd, info: FdInfo) -> OpenFile:
+        """A new description, seen through a descriptor."""
         file = OpenFile(self, pid, fd.number, f"fd {fd.number}", f"/proc/{pid}/fd/{fd.number}")
         file.link, file.mode, file.dev, file.ino = fd.target, fd.mode, fd.dev, fd.inode
         file.rdev, file.nlink, file.size = fd.rdev, fd.nlink, fd.size
         file.pos, file.flags = info.pos, info.flags & ~_NOT_STATUS
         file.lines = list(info.rest)
         file.info = {k: v.strip() for k, _, v in (line.partition(":") for line in info.rest)}
-        self.inodes.add(fd.inode)
         self.found.append(file)
         return file
 
@@ -235,25 +237,44 @@ class Files:
             self._inodes_mapped[key] = file.number
         return self._inodes_mapped[key]
 
+    def received(self, fd: int, via: FileFacts) -> int:
+        """The number of a description that came to us in a message through ``via``, as our descriptor ``fd``."""
+        self._received.append(fd)
+        return in_flight.number(self, fd, via)
+
     def read(self, dump: DumpSide, blockers: list[Blocker]) -> tuple[File, ...]:
-        """The frozen rows of all descriptions; what cannot be kept is added to ``blockers``."""
-        rows, claimed = [], self._claimed(blockers)
-        if self._is_dangerous(claimed, blockers):
-            return ()
-        for f, name, kind in self._held(claimed, dump, blockers):
-            try:
-                rows.append(File(f.number, name, f.flags, f.pos, f.owner(), kind.read(f, dump)))
-            except Blocker as b:
-                blockers.append(b)
-            finally:
-                f.close()
+        """The frozen rows of all descriptions; what cannot be kept is added to ``blockers``.
+
+        What is only in flight is found while the others are read, and read in its turn.
+        """
+        rows: list[File] = []
+        seen = 0
+        while seen < len(self.found):
+            found, seen = self.found[seen:], len(self.found)
+            claimed = self._claimed(found, blockers)
+            if self._is_dangerous(claimed, blockers):
+                return ()
+            rows += self._rows(claimed, dump, blockers)
         self._standing(rows, dump, blockers)
         for kind, group in registry.grouped(rows):
             try:
                 getattr(kind, "complete", _complete)(group)
             except Blocker as b:
-                blockers.append(b)
+                blockers.append(in_flight.placed(self, b))
+            except Refused as several:
+                blockers += [in_flight.placed(self, b) for b in several.blockers]
         return tuple(rows)
+
+    def _rows(self, claimed: list[Claimed], dump: DumpSide, blockers: list[Blocker]) -> Iterator[File]:
+        for f, name, kind in self._held(claimed, dump, blockers):
+            try:
+                pos = f.pos if getattr(kind, "SEEKABLE", True) else 0  # a kernel may count where nobody can seek
+                yield File(f.number, name, f.flags, pos, f.owner(), kind.read(f, dump))
+            except Blocker as b:
+                b.pid = f.carrier or b.pid
+                blockers.append(b)
+            finally:
+                f.close()
 
     def _standing(self, rows: list[File], dump: DumpSide, blockers: list[Blocker]) -> None:
         """Rows of what belongs to the tree though nothing of it refers to it."""
@@ -271,12 +292,13 @@ class Files:
         found = (f.number for f in self.found if (f.dev, f.ino) == (dev, ino) and not f.flags & _O_PATH)
         return next(found, None)
 
-    def _claimed(self, blockers: list[Blocker]) -> list[Claimed]:
+    def _claimed(self, found: Sequence[OpenFile], blockers: list[Blocker]) -> list[Claimed]:
         claimed = []
-        for f in self.found:
+        for f in found:
             try:
                 claimed.append((f, *registry.claim_file(f)))
             except Blocker as b:
+                b.pid = f.carrier or b.pid
                 blockers.append(b)
             finally:
                 f.close()
@@ -303,6 +325,8 @@ class Files:
         refused = set()
         for name, files in by_kind.items():
             try:
+                if name in self.holds:  # what the others need is held already, in one go
+                    raise in_flight.unheld(files[0])
                 held = registry.file_kind(name).hold(files, dump)  # type: ignore[union-attr]
                 if held is not None:
                     self.holds[name] = held
@@ -318,8 +342,9 @@ class Files:
         """Close every descriptor that was opened to look."""
         for f in self.found:
             f.close()
-        for fd in self._pidfds.values():
+        for fd in (*self._pidfds.values(), *self._received):
             os.close(fd)
+        self._received.clear()
         self._pidfds.clear()
 
 

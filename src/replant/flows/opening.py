@@ -95,6 +95,32 @@ class Opening:
             on.call(x86_64.close, pidfd, why="fetched")
         return on
 
+    def fill(self) -> Track:
+        """Calls of the restorer, which has every descriptor now: what is queued in one, other descriptors among it.
+
+        What is only in flight has no holder that could do the holder's part.
+        """
+        on = self.restorer
+        for number in sorted(self._in_flight()):
+            self._hold(self.model.files[number], self.fds[number], on)
+        for kind, files, _ in self._groups:
+            fill = getattr(kind, "fill", None)
+            if fill is not None:
+                fill(files, on, self._side)
+        return on
+
+    def _in_flight(self) -> set[int]:
+        """The descriptions that are in flight and that no process holds."""
+        carriers = [(f, getattr(registry.file_kind(f.kind), "carries", None)) for f in self.model.files]
+        return {n for f, carries in carriers if carries is not None for n in carries(f)} - self._holders.keys()
+
+    def _hold(self, file: File, fd: Slot | int, on: Track) -> None:
+        attach = getattr(registry.file_kind(file.kind), "attach", None)
+        if attach is not None:
+            attach(file, fd, on, self._side)
+        if file.flags & _O_ASYNC:
+            on.call(x86_64.fcntl, fd, _F_SETFL, file.flags & (_SETTABLE | _O_ASYNC), why="signals by this number")
+
     def place(self, table: FdTable, on: Track) -> None:
         """Calls of a process that put all its descriptors in their places, then let kinds finish what needs them."""
         here = {n: self._fetched(n, on) for n in {d.file for d in table.entries} & self._made.keys()}

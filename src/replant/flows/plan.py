@@ -55,6 +55,8 @@ def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
         yield from (Step(str(actor or "seed"), index, render(call), call.why) for call in track.calls)
     for track in files.by_makers().values():
         yield from _track(track)
+    opened = len(files.restorer.calls)
+    yield from _track(files.fill(), opened)
     for task in alive(model):
         for part in program.process(task.pid):
             yield from _track(part)
@@ -76,8 +78,9 @@ class _Nowhere:
         return self._top
 
 
-def _track(track: Track) -> Iterable[Step]:
-    for index, call in enumerate(track.calls):
+def _track(track: Track, first: int = 0) -> Iterable[Step]:
+    """The steps of a track from number ``first`` on."""
+    for index, call in enumerate(track.calls[first:], first):
         yield Step(track.actor, index, render(call), call.why)
 
 

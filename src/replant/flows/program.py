@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from replant.abi import mman, x86_64
 from replant.abi.call import Track
+from replant.errors import ImageError
 from replant.execute import standin
 from replant.execute.arena import GAP, SIZE, find_place
 from replant.execute.clone import CLONE_THREAD, clone_args
@@ -62,6 +63,7 @@ class Program:
         self.tables = {t.pid: t for t in model.tables}
         self.outside = Track("replant")
         self.sharers = {t.files_of for t in model.tasks} - {0}  # of each shared descriptor table the first
+        self.notes: dict[object, Any] = {}
         self._policy = policy
         self._late = order.late(registry.steps())
         self._states: dict[int, dict[str, Frozen]] = {}
@@ -96,8 +98,18 @@ class Program:
         return self.files.holder(number)
 
     def fd(self, number: int) -> Slot | int:
-        """The descriptor that the restorer and all stubs have of a description until the end."""
+        """The descriptor that the restorer and all stubs have of a description until the end.
+
+        :raises ImageError: there is no such description.
+        """
+        if number not in self.files.fds:
+            raise ImageError(f"the image refers to file {number}, which it does not hold", code="image-reference")
         return self.files.fds[number]
+
+    @property
+    def lowest(self) -> int:
+        """The number above every descriptor of the tree: what is open from there on ends with the restore."""
+        return self.files.lowest
 
     def stand_in(self, on: Track, pid: int, uid: int = -1, gid: int = -1, real_uid: int = -1, status: int = 0) -> Track:
         """A track for calls that a process with that pid and those ids makes, at this place of ``on``."""

@@ -353,12 +353,13 @@ def _sow(program: Program, stubs: Stubs, arena: Arena) -> int:
 
 
 def _open_inside(program: Program, stubs: Stubs, restorer: Restorer) -> None:
-    """Descriptions that remember who opened them are opened there, and fetched."""
+    """Descriptions that remember who opened them are opened there, and fetched; then all of them get their contents."""
     for pid, track in program.files.by_makers().items():
         stubs.start(pid, track)
     stubs.settle()
     restorer.run(program.files.fetch())
     program.files.opened()
+    restorer.run(program.files.fill())
 
 
 def _finished(later: Lazy | None, track: Track) -> None:

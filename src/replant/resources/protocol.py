@@ -13,6 +13,8 @@ task itself, so that a program can be printed, simulated and refused before it r
 
 from __future__ import annotations
 
+from replant.resources.file_facts import FileFacts as FileFacts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,42 +29,6 @@ if TYPE_CHECKING:
     from replant.resources.task_facts import TaskFacts as TaskFacts
 else:
     Protocol = object
-
-
-class FileFacts(Protocol):
-    """A file description as the dump sees it, through one of its holders (``fd`` of ``pid``)."""
-
-    number: int
-    pid: int
-    fd: int  # -1: held by a mapping, or as cwd, root or exe
-    where: str  # for messages: "fd 7", "mapping 7f00…", "cwd"
-    link: str  # target of the /proc link, " (deleted)" included
-    mode: int  # st_mode, st_dev, st_ino, st_rdev, st_nlink, st_size of stat(2)
-    dev: int
-    ino: int
-    rdev: int
-    nlink: int
-    size: int
-    flags: int  # F_GETFL
-    pos: int
-    info: dict[str, str]  # the further single lines of /proc/PID/fdinfo/FD, by key
-    lines: list[str]  # all lines of fdinfo, for kinds whose keys repeat
-    holders: Sequence[tuple[int, int, Sequence[str]]]  # every (pid, fd) of it, with the lines as shown to that holder
-
-    def grab(self) -> int:
-        """A descriptor in our own process of the very same description; closed by the dump.
-
-        For a mapping, cwd or exe it is another description of the same inode, opened through the /proc link.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give back what `grab` took, for kinds that look at many at once; the next `grab` takes it anew."""
-        ...
-
-    def number_of(self, pid: int, fd: int) -> int | None:
-        """The number of the description behind another descriptor of the tree, None if there is none."""
-        ...
 
 
 class DumpSide(Protocol):
@@ -117,6 +83,10 @@ class DumpSide(Protocol):
         """Whether a pipe or socket with that inode number is open in the tree (``pipe:[ino]``, ``socket:[ino]``)."""
         ...
 
+    def received(self, fd: int, f: FileFacts) -> int:
+        """The number of a description that was in flight through ``f``; ``fd``: our own copy, closed by the dump."""
+        ...
+
     def terminals(self) -> Terminals | None:
         """The terminals of the tree as the kernel sees them; None without a master in it, or without BPF."""
         ...
@@ -128,6 +98,13 @@ class DumpSide(Protocol):
 
 class RestoreSide(Protocol):
     """What a kind may use while it makes."""
+
+    notes: dict[object, Any]  # what a kind has to remember from one of its hooks to the next, by a key of its own
+
+    @property
+    def lowest(self) -> int:
+        """The number above every descriptor of the tree: what is open from there on ends with the restore."""
+        ...
 
     @property
     def pages(self) -> Slot | int:
@@ -162,6 +139,7 @@ class RestoreSide(Protocol):
         """A track for calls that a process of that pid and those ids makes, at this place of the restorer's ``on``.
 
         ``pid`` 0: any; ids of -1 are the restorer's. It ends with the wait status ``status``.
+        It has the restorer's descriptors, but root and current directory of its own.
         """
         ...
 
@@ -229,7 +207,7 @@ class FileKind(Protocol):
         ...
 
     def complete(self, files: Sequence[File]) -> None:
-        """Optional. At dump, once all files are read: has the group all its parts? :raises Blocker:"""
+        """Optional. At dump, once all files are read: has the group all its parts? :raises Blocker: :raises Refused:"""
         ...
 
     def leftovers(self, files_of: Callable[[str], Sequence[File] | None]) -> list[Leftover]:
@@ -260,6 +238,14 @@ class FileKind(Protocol):
 
         ``make`` then appends to a Track of that process. A process that is not in the tree, or dead, counts as 0.
         """
+        ...
+
+    def carries(self, file: File) -> Iterable[int]:
+        """Optional. The numbers of the descriptions that are in flight through it (SCM_RIGHTS, unix(7))."""
+        ...
+
+    def fill(self, files: Sequence[File], on: Track, restore: RestoreSide) -> None:
+        """Optional. Calls **in the restorer** once it has all descriptors, before processes do: what is queued."""
         ...
 
     def attach(self, file: File, fd: int, on: Track, restore: RestoreSide) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _O_PATH = 0o10000000
 _TTY_MAJORS = (4, 5, *range(136, 144))
+_DEVICES = {os.makedev(10, 200): "tun"}
 _BY_FORMAT = {S_IFDIR: "directory", S_IFBLK: "blockdev", S_IFLNK: "symlink"}
 _FAMILIES = {
     1: "unix", 2: "inet", 10: "inet", 16: "netlink", 17: "packet", 38: "crypto", 40: "vsock", 44: "xdp",
@@ -104,6 +105,8 @@ def _is_queue(f: FileFacts) -> bool:
 
 def _device_name(rdev: int) -> str:
     """A device that has state may have a kind of its own, in an extension."""
+    if rdev in _DEVICES:
+        return _DEVICES[rdev]
     name = f"chardev_{os.major(rdev)}_{os.minor(rdev)}"
     return name if os.major(rdev) != _MEMORY_DEVICES and file_kind(name) is not None else "chardev"
 

@@ -124,6 +124,8 @@ def _pack_slowly(batch: Encoded, at: int, call: Call, flags: int, track: Track |
         elif isinstance(arg, At):
             values.append(arg.address)
             flags |= LOAD << number
+        elif isinstance(arg, Packed):
+            values.append(_place(batch, at // RECORD, _filled(batch, at // RECORD, arg, call)))
         elif not isinstance(arg, Slot):
             values.append(_place(batch, at // RECORD, arg))
         elif (arg.track is track or arg.track.calls is batch.calls) and 0 <= arg.index - first < at // RECORD:
@@ -134,14 +136,9 @@ def _pack_slowly(batch: Encoded, at: int, call: Call, flags: int, track: Track |
     _PACK_UNSIGNED[len(values)](batch.records, at, call.nr, flags, *values)
 
 
-def _place(batch: Encoded, index: int, arg: bytes | Out | Packed) -> int:
+def _place(batch: Encoded, index: int, arg: bytes | Out) -> int:
     """Put an argument that the kernel reads or fills into the data; its address."""
     data = batch.data
-    if isinstance(arg, Packed):
-        text = bytearray(arg.text)
-        for at, pointed in arg.inside.items():
-            text[at : at + 8] = _place(batch, index, pointed).to_bytes(8, "little")
-        arg = bytes(text)
     start = len(data)
     if isinstance(arg, Out):
         batch.outs.append((index, start, start + arg.size))
@@ -151,6 +148,18 @@ def _place(batch: Encoded, index: int, arg: bytes | Out | Packed) -> int:
         data += arg
         data += bytes(8 - len(data) % 8)
     return batch.data_at + start
+
+
+def _filled(batch: Encoded, index: int, packed: Packed, call: Call) -> bytes:
+    """The bytes of a structure, with what they point to put into the data before."""
+    filled = bytearray(packed.data)
+    for at, part in packed.parts.items():
+        if isinstance(part, Slot):
+            filled[at : at + 4] = _known(part, call).to_bytes(4, "little")
+        else:
+            inner = _filled(batch, index, part, call) if isinstance(part, Packed) else part
+            filled[at : at + 8] = _place(batch, index, inner).to_bytes(8, "little")
+    return bytes(filled)
 
 
 def _known(slot: Slot, call: Call) -> int:

@@ -1,4 +1,4 @@
-"""Named pipes: opened again by path, with capacity and queued data; removed ones get their name back for a moment.
+"""Named pipes: opened again by path, with capacity and queued data; removed ones get their name back nowhere at all.
 
 As for pipes, both sides have to be in the tree, or the other one has to be closed everywhere.
 """
@@ -11,13 +11,13 @@ from stat import S_IMODE, S_ISFIFO
 from replant.abi import fcntl, poll, x86_64
 from replant.errors import Blocker
 from replant.model.frozen import Frozen
-from replant.resources.shared import compare, locks, pipebuf
-from replant.resources.shared.opening import named, open_path
+from replant.resources.shared import compare, locks, nowhere, pipebuf
+from replant.resources.shared.opening import again, named
 from replant.resources.shared.refusal import hinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -43,7 +43,7 @@ class State(Frozen):
     gid: int
     removed: bool
     size: int
-    chunks: tuple[bytes, ...]
+    chunks: tuple[pipebuf.Chunk, ...]
     other: bool
     quiet: bool
     outside: str = ""
@@ -61,6 +61,7 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     path = f.link.removesuffix(_DELETED) if removed else named(f)
     fd = f.grab()
     owner = os.fstat(fd)
+    pipebuf.no_notifications(f)
     other = pipebuf.other_end(f)
     size = pipebuf.capacity(fd)
     chunks = pipebuf.peek(f, size) if pipebuf.reads(f.flags) or not other else ()
@@ -95,16 +96,14 @@ def complete(files: Sequence[File]) -> None:
 
 
 def check(file: File) -> None:
-    """:raises Blocker: there is no FIFO of that name, or the name of a removed one is taken."""
+    """:raises Blocker: there is no FIFO of that name."""
     state = _state(file)
+    if state.removed:
+        return
     try:
         found = os.stat(state.path)
     except OSError:
-        if not state.removed:
-            raise hinder(file, state.path, "there is no such FIFO", "make it again", "file-gone") from None
-        return
-    if state.removed:
-        raise hinder(file, state.path, "a removed FIFO needs its old name for a moment, and it is taken")
+        raise hinder(file, state.path, "there is no such FIFO", "make it again", "file-gone") from None
     if not S_ISFIFO(found.st_mode):
         raise hinder(file, state.path, "it was a FIFO and is none now", "put the FIFO back")
 
@@ -113,32 +112,36 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
     """While a description for both ways is there, no open waits for the other side."""
     complete(files)
     state = _state(files[0])
-    if state.removed:
-        _name(state, on)
-    both = open_path(on, state.path, fcntl.O_RDWR, "FIFO, both ways")
+    top, path = _made(state, on) if state.removed else (fcntl.AT_FDCWD, fcntl.cstring(state.path))
+
+    def opened(flags: int, why: str) -> Slot:
+        return on.call(x86_64.openat, top, path, again(flags), 0, why=why)
+
+    both = opened(fcntl.O_RDWR, "FIFO, both ways")
     chunks = max((_state(file).chunks for file in files), key=len)
     on.call(x86_64.fcntl, both, fcntl.F_SETPIPE_SZ, state.size, why="capacity")
-    pipebuf.give_back(on, both, chunks, pipebuf.packets(files))
-    made = {f.number: open_path(on, state.path, f.flags, "FIFO") for f in files if not _state(f).quiet}
+    pipebuf.give_back(on, both, chunks)
+    made = {f.number: opened(f.flags, "FIFO") for f in files if not _state(f).quiet}
     on.call(x86_64.close, both)
-    made.update({f.number: _quietly(f, on) for f in files if _state(f).quiet})
+    made.update({f.number: _quietly(f, on, opened) for f in files if _state(f).quiet})
     if state.removed:
-        on.call(x86_64.unlinkat, fcntl.AT_FDCWD, fcntl.cstring(state.path), 0, why="removed as before")
+        on.call(x86_64.unlinkat, top, path, 0, why="removed as before")
+        on.call(x86_64.close, top)
     return [made[f.number] for f in files]
 
 
-def _name(state: State, on: Track) -> None:
-    path = fcntl.cstring(state.path)
-    made = on.call(x86_64.mknodat, fcntl.AT_FDCWD, path, state.mode, 0, why="removed FIFO")
-    on.undo(made, x86_64.unlinkat, fcntl.AT_FDCWD, path, 0)
-    on.call(x86_64.fchownat, fcntl.AT_FDCWD, path, state.uid, state.gid, 0, why="its owner")
-    on.call(x86_64.fchmodat, fcntl.AT_FDCWD, path, S_IMODE(state.mode), why="its mode, whatever the umask")
+def _made(state: State, on: Track) -> tuple[Slot, bytes]:
+    top, path = nowhere.with_folders(on, state.path)
+    on.call(x86_64.mknodat, top, path, state.mode, 0, why="removed FIFO")
+    on.call(x86_64.fchownat, top, path, state.uid, state.gid, 0, why="its owner")
+    on.call(x86_64.fchmodat, top, path, S_IMODE(state.mode), why="its mode, whatever the umask")
+    return top, path
 
 
-def _quietly(file: File, on: Track) -> Slot:
+def _quietly(file: File, on: Track, opened: Callable[[int, str], Slot]) -> Slot:
     """A read end opened while there is no writer, which only O_NONBLOCK allows."""
     state = _state(file)
-    fd = open_path(on, state.path, file.flags | fcntl.O_NONBLOCK, "FIFO that never had a writer")
+    fd = opened(file.flags | fcntl.O_NONBLOCK, "FIFO that never had a writer")
     on.call(x86_64.fcntl, fd, fcntl.F_SETPIPE_SZ, state.size, why="capacity")
     on.call(x86_64.fcntl, fd, fcntl.F_SETFL, file.flags & fcntl.O_NONBLOCK)
     return fd

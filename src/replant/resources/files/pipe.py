@@ -7,6 +7,7 @@ unless the option ``outside`` says ``close`` (after restore it is as if the othe
 
 from __future__ import annotations
 
+import os
 from stat import S_ISFIFO
 
 from replant.abi import fcntl, x86_64
@@ -26,20 +27,24 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SEEKABLE = False
+_MODE = 0o600  # of a new one
 
 
 class State(Frozen):
     """``ino`` joins the ends, ``size`` is the capacity in bytes.
 
-    ``chunks`` is what is queued: one, or a packet each; it stands with the read ends, or with the write ends if there
-    is no reader. ``other``: the opposite end is open somewhere. ``outside`` is the user's choice for pipes that lead
-    outside, ``stdio`` the standard descriptor (0 to 2) that it was seen as, or -1.
+    ``chunks`` is what is queued; it stands with the read ends, or with the write ends if there is no reader. ``other``:
+    the opposite end is open somewhere. ``mode``, ``uid`` and ``gid`` matter to who opens it again. ``outside`` is the
+    user's choice for pipes that lead outside, ``stdio`` the standard descriptor (0 to 2) that it was seen as, or -1.
     """
 
     ino: int
     size: int
-    chunks: tuple[bytes, ...]
+    chunks: tuple[pipebuf.Chunk, ...]
     other: bool
+    mode: int
+    uid: int
+    gid: int
     outside: str = ""
     stdio: int = -1
 
@@ -53,9 +58,12 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     """One end. :raises Blocker: it is larger than we may make one."""
     locks.none(f)
     other = pipebuf.other_end(f)
+    pipebuf.no_notifications(f)
     size = pipebuf.capacity(f.grab())
+    st = os.fstat(f.grab())
     chunks = pipebuf.peek(f, size) if pipebuf.reads(f.flags) or not other else ()
-    return State(f.ino, size, chunks, other, dump.policy("outside"), f.fd if 0 <= f.fd <= 2 else -1)
+    mine = (st.st_mode & 0o7777, st.st_uid, st.st_gid)
+    return State(f.ino, size, chunks, other, *mine, dump.policy("outside"), f.fd if 0 <= f.fd <= 2 else -1)
 
 
 def group(file: File) -> object:
@@ -91,8 +99,12 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
         return [on.call(x86_64.dup, _state(file).stdio, why="standard descriptor of the restorer") for file in files]
     reader, writer = pairs.pipe(on)
     on.call(x86_64.fcntl, writer, fcntl.F_SETPIPE_SZ, state.size, why="capacity")
+    if (state.uid, state.gid) != (os.geteuid(), os.getegid()):
+        on.call(x86_64.fchown, writer, state.uid, state.gid, why="owner")
+    if state.mode != _MODE:
+        on.call(x86_64.fchmod, writer, state.mode, why="mode")
     chunks = max((_state(file).chunks for file in files), key=len)
-    pipebuf.give_back(on, writer, chunks, pipebuf.packets(files))
+    pipebuf.give_back(on, writer, chunks)
     made = _ends(files, on, reader, writer)
     for end in (reader, writer):
         if end not in made:

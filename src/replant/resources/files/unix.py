@@ -1,8 +1,14 @@
 """Unix sockets of all types: pairs, listening, connected, bound, and what is queued in them.
 
-A pair is made by the process that made it. All other sockets of a tree are made together, as one may be connected to
-any other, send to it or listen for it. A peer outside of the tree, connections not yet accepted and descriptors in
-flight are refused.
+Kept are names whose files are renamed or gone, messages with their senders, credentials and descriptors in flight (of
+any kind, even if no process holds them any more), closed peers, shut-down directions, connections that nobody has
+accepted yet, options and packet filters. A pair is made by the process that made it; all other sockets of a tree are
+made together, as one may be connected to any other, send to it or listen for it. The server side of a connection that
+waits will see as its client who holds that now, should it have been connected by somebody else.
+
+Refused are a peer outside of the tree, unless the option ``peers`` says ``reconnect`` or ``close``; waiting
+connections whose client is closed, has sent data, or is outside, unless ``pending`` says ``skip``; out-of-band bytes,
+errors not yet told, filters that cannot be read.
 """
 
 from __future__ import annotations
@@ -11,11 +17,14 @@ import os
 from stat import S_ISSOCK
 
 from replant.abi import libc, poll, socket, unix, x86_64
-from replant.errors import Blocker
+from replant.errors import Blocker, Refused
 from replant.model.frozen import Frozen
-from replant.resources.shared import compare, sockopt, unix_diag, unix_queue
+from replant.observe import procfs
+from replant.resources.shared import compare, sockopt, unix_borders, unix_diag, unix_fill, unix_queue
+from replant.resources.shared import filter as packet_filter
 from replant.resources.shared.refusal import hinder, refuse
 from replant.resources.shared.unix_make import Maker
+from replant.resources.shared.unix_names import Name, bound_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,41 +37,49 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SEEKABLE = False
-_PASSING = (socket.SO_PASSCRED, socket.SO_PASSSEC, socket.SO_PASSPIDFD)
+_EFFECTIVE = 1  # of the four ids in /proc/PID/status
 
 
 class State(Frozen):
-    """``ino`` and ``peer`` are inodes (peer 0: closed, -1: none); ``state`` is TCP_ESTABLISHED, _CLOSE or _LISTEN.
+    """``ino`` and ``peer`` are inodes (peer 0: closed, or not yet accepted; -1: none); ``state`` is TCP_ESTABLISHED,
+    _CLOSE or _LISTEN.
 
-    ``name`` is sun_path as bound, ``peer_name`` that of the peer. ``folder`` is the directory that a relative name was
-    bound in, ``place`` the absolute path of a name that is a path, ``unlinked`` if it stands for the socket no more;
-    ``mode``, ``uid``, ``gid``, ``dev`` and ``file`` are those of the socket file. ``reset``: the peer went without
-    having read all. ``credentials`` are pid, uid, gid of SO_PEERCRED, and ``maker`` the same if somebody has to stand
-    in for that process, else zeros. ``shutdown``: 1 receiving, 2 sending.
+    ``peer_name`` is sun_path of the peer, ``mutual``: the peer is connected to it as well. ``waiting`` are the inodes
+    of clients that a listener has not accepted, ``holder`` is pid, uid, gid of who holds such a client. ``unsent`` is
+    what the kernel charges for all that it has sent and nobody has read. ``reset``: the peer went without having read
+    all. ``credentials`` are pid, uid, gid of SO_PEERCRED, and ``maker`` the same if somebody has to stand in for that
+    process, else zeros; ``stranger``: it lives outside of the tree. ``shutdown``: 1 receiving, 2 sending. ``outside``
+    and ``pending`` are the user's choices. ``owner`` are uid and gid as fstat(2) tells them of the socket itself.
     """
 
     ino: int
     peer: int
     type: int
     state: int
-    name: bytes
+    name: Name
     peer_name: bytes
-    folder: str
-    place: str
-    unlinked: bool
-    dev: int
-    file: int
-    mode: int
-    uid: int
-    gid: int
+    mutual: bool
     backlog: int
+    waiting: tuple[int, ...]
+    unsent: int
+    holder: tuple[int, int, int]
     shutdown: int
     reset: bool
     credentials: tuple[int, int, int]
     maker: tuple[int, int, int]
+    stranger: bool
+    owner: tuple[int, int]
     buffers: sockopt.Buffers
     options: tuple[sockopt.Option, ...]
+    filter: packet_filter.Filter
     queue: tuple[unix_queue.Message, ...]
+    outside: str
+    pending: str
+
+    @property
+    def reconnect(self) -> bool:
+        """Whether a peer that is outside is to be connected to once more."""
+        return self.outside == "reconnect"
 
 
 def claims(f: FileFacts) -> bool:
@@ -74,19 +91,21 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     """Everything about one socket. :raises Blocker: see the module."""
     fd = f.grab()
     diag = unix_diag.ask(f)
-    options = sockopt.read(fd, (socket.AF_UNIX, diag.type, 0))
-    _refuse(f, dump, diag, options)
+    _refuse(f, diag)
     listening = diag.state == socket.TCP_LISTEN
-    queue = () if listening else unix_queue.read(f, diag.type, bool(diag.shutdown & 1))
-    if queue and any(o.option in _PASSING for o in options):
-        raise refuse(f, "messages with the credentials of their senders are queued", "let the program read them")
+    queue = () if listening else unix_queue.read(f, diag.type, bool(diag.shutdown & 1), dump.received)
     credentials = _credentials(fd)
-    maker = credentials if _maker(f, dump, credentials[0]) else (0, 0, 0)
-    folder, place, st = _place(f, diag)
+    client = diag.type != socket.SOCK_DGRAM and diag.peer == 0
     return State(
-        f.ino, diag.peer, diag.type, diag.state, diag.name, socket.name(fd, x86_64.getpeername)[2:],
-        folder, place, st is None and bool(place), *_file(diag, st), diag.backlog, diag.shutdown,
-        bool(poll.poll_now(fd) & poll.POLLERR), credentials, maker, sockopt.buffers(fd), options, queue,
+        f.ino, diag.peer, diag.type, diag.state, _name(f, diag), socket.name(fd, x86_64.getpeername)[2:],
+        diag.peer > 0 and unix_diag.ask(f, diag.peer).peer == f.ino,
+        diag.backlog, diag.waiting,
+        0 if listening else socket.queued(fd, socket.SIOCOUTQ), _holder(f) if client else (0, 0, 0), diag.shutdown,
+        bool(poll.poll_now(fd) & poll.POLLERR),
+        credentials, *_maker(dump, credentials),
+        _owner(fd),
+        sockopt.buffers(fd), sockopt.read(fd, (socket.AF_UNIX, diag.type, 0)), packet_filter.read(f), queue,
+        dump.policy("peers"), dump.policy("pending"),
     )  # fmt: skip
 
 
@@ -96,63 +115,86 @@ def _credentials(fd: int) -> tuple[int, int, int]:
     return pid, uid, gid
 
 
-def _maker(f: FileFacts, dump: DumpSide, pid: int) -> bool:
-    """Whether somebody can stand in for ``pid``: not as long as it lives outside of the tree."""
-    if pid <= 0:
-        return False
-    if pid in dump.pids() or not os.path.exists(f"/proc/{pid}"):
-        return True
-    if dump.policy("peer-credentials") == "change":
-        return False
-    raise refuse(
-        f,
-        f"it remembers process {pid}, which is not in the tree, as the one who made it (SO_PEERCRED)",
-        "dump a tree with that process, or let the restorer be remembered: --peer-credentials change",
-        "peer-credentials",
-    )
+def _owner(fd: int) -> tuple[int, int]:
+    st = os.fstat(fd)
+    return st.st_uid, st.st_gid
 
 
-def _refuse(f: FileFacts, dump: DumpSide, diag: Diag, options: Sequence[sockopt.Option]) -> None:
-    if diag.peer > 0 and not dump.inode_in_tree(diag.peer):
-        raise refuse(f, "its peer is outside of the tree", "dump a tree with both, or close it first", "outside")
-    if int(f.info.get("scm_fds", "0")):
-        raise refuse(f, "file descriptors are in flight through it", "let the receiver take them", "in-flight")
-    if diag.waiting:
-        raise refuse(f, f"{diag.waiting} connections wait to be accepted", "let the program accept them", "pending")
+def _holder(f: FileFacts) -> tuple[int, int, int]:
+    """What a server will see of a client that it has yet to accept."""
+    with open(f"/proc/{f.pid}/status", encoding="utf-8", errors="replace") as file:
+        lines = {key: value.split() for key, _, value in (line.partition(":") for line in file)}
+    return f.pid, int(lines["Uid"][_EFFECTIVE]), int(lines["Gid"][_EFFECTIVE])
+
+
+def _maker(dump: DumpSide, credentials: tuple[int, int, int]) -> tuple[tuple[int, int, int], bool]:
+    """Who has to stand in for the maker, and whether nobody can: as long as that lives outside of the tree."""
+    pid = credentials[0]
+    if pid > 0 and (pid in dump.pids() or not os.path.exists(f"/proc/{pid}")):
+        return credentials, False
+    return (0, 0, 0), pid > 0 and dump.policy("peer-credentials") != "change"
+
+
+def _refuse(f: FileFacts, diag: Diag) -> None:
     if poll.poll_now(f.grab(), poll.POLLPRI) & poll.POLLPRI:
         raise refuse(f, "out-of-band data is queued in it", "let the program read it")
     if diag.peer and poll.poll_now(f.grab()) & poll.POLLERR:
         raise refuse(f, "an error is pending on it (SO_ERROR)", "let the program read it")
-    if any(o.option == socket.SO_PEEK_OFF for o in options):
-        raise refuse(f, "it has a peek offset (SO_PEEK_OFF)", "set it to -1 before the dump")
-    sockopt.no_filter(f)
 
 
-def _place(f: FileFacts, diag: Diag) -> tuple[str, str, os.stat_result | None]:
-    """Where a name that is a path was bound, and the socket file if it still stands for this socket."""
-    if not unix.is_path(diag.name):
-        return "", "", None
-    path = os.fsdecode(unix.path(diag.name))
-    if not diag.file[1]:  # accepted by a listener that is gone: the name is all there is
-        return "", path, None
+def _name(f: FileFacts, diag: Diag) -> Name:
+    """The name, and where its file is if it still stands for this socket."""
+    if not unix.is_path(diag.name) or not diag.file[1]:
+        return Name(diag.name)
     opened = libc.syscall(x86_64.ioctl, f.grab(), unix.SIOCUNIXFILE, 0)
     try:
         place = os.readlink(f"/proc/self/fd/{opened}").removesuffix(" (deleted)")
-        bound = os.fstat(opened)
+        st = os.fstat(opened)
     finally:
         os.close(opened)
-    folder = "" if path.startswith("/") else place.removesuffix("/" + path)
-    if folder == place:
-        raise refuse(f, f"its relative name {path!r} does not fit its place {place!r}", "bind an absolute path")
+    path = os.fsdecode(unix.path(diag.name))
+    folder, root = "", ""
+    if not path.startswith("/"):
+        folder = place.removesuffix("/" + path) or "/"
+        if not place.endswith("/" + path):
+            raise refuse(f, f"its relative name {path!r} does not fit its place {place!r}", "bind an absolute path")
+    elif place.endswith(path):
+        root = place.removesuffix(path)
+    if st.st_nlink == 0:
+        return Name(diag.name, folder, origin=st.st_ino)
+    covers = () if _stands(place, st) else _covers(place, st.st_dev)
+    kept = Name(diag.name, folder, root, place, covers, st.st_ino, st.st_dev, st.st_mode & 0o7777, st.st_uid, st.st_gid)
+    if not (covers or _stands(place, st)) or (covers and bound_path(kept) != place):
+        raise refuse(f, f"its file {place} cannot be reached: a mount covers it", "unmount what covers it", "covered")
+    return kept
+
+
+def _covers(place: str, dev: int) -> tuple[str, ...]:
+    """The mounts on the way to ``place`` that stand on one of that device, or on each other, uppermost first.
+
+    The mount by which the name was bound may be gone: it was a stand-in's if the socket was restored.
+    """
+    below, found = set(), []
+    for m in procfs.mountinfo(os.getpid()):
+        if (place + "/").startswith(m.mountpoint.rstrip("/") + "/"):
+            if m.parent_id in below:
+                found.append(m.mountpoint)
+            if m.parent_id in below or os.makedev(*m.dev) == dev:
+                below.add(m.mount_id)
+    return tuple(reversed(found))
+
+
+def _stands(place: str, st: os.stat_result) -> bool:
     try:
         found = os.stat(place, follow_symlinks=False)
     except OSError:
-        return folder, place, None
-    return folder, place, found if (found.st_dev, found.st_ino) == (bound.st_dev, bound.st_ino) else None
+        return False
+    return (found.st_dev, found.st_ino) == (st.st_dev, st.st_ino)
 
 
-def _file(diag: Diag, st: os.stat_result | None) -> tuple[int, int, int, int, int]:
-    return (0, 0, 0, 0, 0) if st is None else (st.st_dev, st.st_ino, st.st_mode & 0o7777, st.st_uid, st.st_gid)
+def carries(file: File) -> Iterable[int]:
+    """What is in flight through it."""
+    return [number for message in _state(file).queue for number in message.files]
 
 
 def group(file: File) -> object:
@@ -165,7 +207,8 @@ def group(file: File) -> object:
 
 def _is_pair(state: State) -> bool:
     """Born as a pair, of which the other end may be closed."""
-    return state.peer >= 0 and state.credentials[0] > 0 and not state.name and not state.peer_name
+    together = state.mutual or state.peer == 0
+    return together and state.credentials[0] > 0 and not state.name.text and not state.peer_name
 
 
 def maker(files: Sequence[File]) -> int:
@@ -180,70 +223,72 @@ def _state(file: File) -> State:
 
 
 def complete(files: Sequence[File]) -> None:
-    """:raises Blocker: a socket has lost what it takes to make it again: who sent to it, or the name of its peer."""
-    states = {_state(file).ino: _state(file) for file in files}
-    names = {state.name for state in states.values()}
-    for state in states.values():
-        why = _lost(state, states.get(state.peer), names)
-        if why:
-            socket_name = f"socket:[{state.ino}]"
-            raise Blocker(f"{socket_name}: {why}", code="unsupported", resource=socket_name, hint="close it first")
+    """:raises Blocker: a socket has lost what it takes to make it again: a peer, or who has sent to it.
 
-
-def _lost(state: State, peer: State | None, names: set[bytes]) -> str:
-    one_way = peer is not None and peer.peer != state.ino
-    if state.peer > 0 and peer is None:
-        return "it is connected one way to a socket that has no name"
-    by_name = one_way or (state.type == socket.SOCK_DGRAM and not state.credentials[0])
-    if peer is not None and by_name and not peer.name:
-        return "it is connected one way to a socket that has no name"
-    if state.peer == 0 and unix.is_path(state.peer_name) and state.peer_name not in names:
-        return "its peer, which had the name of a path, is closed"
-    if not state.queue or (state.peer >= 0 and not one_way):
-        return ""
-    if not state.name:
-        return "datagrams are queued in it, and it has no name to send them to"
-    senders = {message.sender for message in state.queue}
-    if peer is not None and senders != {peer.name}:
-        return "datagrams of others than its peer are queued in it"
-    if any(unix.is_path(sender) and sender not in names for sender in senders):
-        return "datagrams are queued in it whose sender had the name of a path and is gone"
-    return ""
+    :raises Refused: several have.
+    """
+    states = [_state(file) for file in files]
+    found = []
+    for state in states:
+        reason = unix_borders.lost(state, states)
+        if reason:
+            code, why, hint = reason
+            link = f"socket:[{state.ino}]"
+            found.append(Blocker(f"{link}: {why}", code=code, resource=link, hint=hint))
+    if found:
+        raise found[0] if len(found) == 1 else Refused("unix sockets cannot be made again", found)
 
 
 def check(file: File) -> None:
     """:raises Blocker: the path that a socket was bound to is taken by something else, or its directory is gone."""
-    state = _state(file)
-    if not state.place:
+    name = _state(file).name
+    if not name.place or name.covers:
         return
-    if not os.path.isdir(os.path.dirname(state.place)):
-        raise hinder(file, state.place, "the directory of the socket is gone", "make it again")
+    for path in {name.place, bound_path(name)}:
+        if not os.path.isdir(os.path.dirname(path)):
+            raise hinder(file, path, "the directory of the socket is gone", "make it again")
     try:
-        found = os.stat(state.place, follow_symlinks=False)
+        found = os.stat(name.place, follow_symlinks=False)
     except OSError:
         return
-    left_over = S_ISSOCK(found.st_mode) and (found.st_dev, found.st_ino) == (state.dev, state.file)
-    if state.unlinked or not left_over:
-        raise hinder(file, state.place, "the path of the socket is taken", "stop what took it, and remove it")
+    if not (S_ISSOCK(found.st_mode) and (found.st_dev, found.st_ino) == (name.dev, name.origin)):
+        raise hinder(file, name.place, "the path of the socket is taken", "stop what took it, and remove it")
 
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
-    """Names and listeners, connections, queued data, options and shut-down directions, in this order."""
+    """Names and listeners, and connections."""
     complete(files)
-    stand_in = getattr(restore, "stand_in", _no_stand_in)
-    return Maker(on, [_state(file) for file in files], stand_in).make()
+    made = Maker(on, [_state(file) for file in files], restore.stand_in)
+    restore.notes[_note(files)] = made
+    slots = made.make()
+    if maker(files) and on.actor == str(maker(files)):
+        unix_fill.raised(made, restore.lowest)
+    return slots
 
 
-def _no_stand_in(on: Track, pid: int, uid: int, gid: int) -> Track:
-    """Where nobody can stand in, sockets remember whoever restores, and `same` tells."""
-    return on
+def _note(files: Sequence[File]) -> object:
+    return "unix", files[0].number
+
+
+def fill(files: Sequence[File], on: Track, restore: RestoreSide) -> None:
+    """Queued data with descriptors in flight, options, shut-down directions, and the end of peers that were closed."""
+    made = restore.notes[_note(files)]
+    pid = int(made.on.actor) if made.on.actor.isdigit() else 0
+    made.resume(on, {_state(file).ino: restore.fd(file.number) for file in files})
+    if pid and made.extras:
+        unix_fill.fetched(made, pid, on)
+    unix_fill.Filler(made, on, restore.fd).fill()
 
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:
     """Everything but numbers of inodes; queued data only if no time has passed."""
-    ignored = ["ino", "peer", "dev", "file", "maker", *(["queue", "shutdown", "reset"] if elapsed else [])]
-    if before.credentials[0] > 0 and before.maker[0] == 0:
+    moving = ["queue", "shutdown", "reset", "waiting", "holder"] if elapsed else []
+    ignored = ["ino", "peer", "name", "maker", "stranger", "unsent", "outside", "pending", *moving]
+    if before.outside == "close":
+        ignored += ["mutual", "credentials"]
+    if (before.credentials[0] > 0 and before.maker[0] == 0) or before.reconnect:
         ignored.append("credentials")
     yield from compare.fields(before, after, ignored)
-    if min(before.peer, 1) != min(after.peer, 1):
+    yield from compare.fields(before.name, after.name, ("origin", "dev"))
+    if before.outside != "close" and min(before.peer, 1) != min(after.peer, 1):
         yield f"peer: {before.peer} -> {after.peer}"

@@ -10,12 +10,16 @@ from replant.resources.shared.search import another_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
     from replant.resources.protocol import FileFacts
 
+    T = TypeVar("T")
+
+_EBADF = 9
 #: Flags of F_GETFL that act when a file is created or found, or that F_SETFL puts on later.
 _NOT_AGAIN = (
     fcntl.O_CREAT | fcntl.O_EXCL | fcntl.O_NOCTTY | fcntl.O_TRUNC | fcntl.O_ASYNC | fcntl.O_CLOEXEC
@@ -98,27 +102,33 @@ def by_last_name(on: Track, path: str, shown: str, flags: int, why: str) -> Slot
 
 
 def reopen(on: Track, fd: Slot | int, flags: int, why: str) -> Slot:
-    """Another description of the inode behind ``fd``, opened through its link of procfs.
+    """Another description of the inode behind ``fd``, opened through its link of procfs."""
+    return through(on, fd, lambda path: open_path(on, path, flags & ~fcntl.O_NOFOLLOW, why))
+
+
+def through(on: Track, fd: Slot | int, act: Callable[[str], T]) -> T:
+    """``act`` with a path that leads to what is behind ``fd``: its link of procfs.
 
     The number of ``fd`` is not known while the track is written, so it stands in for standard input for that moment.
     """
     kept = as_zero(on, fd)
-    made = open_path(on, "/proc/self/fd/0", flags & ~fcntl.O_NOFOLLOW, why)
+    made = act("/proc/self/fd/0")
     zero_again(on, kept)
     return made
 
 
 def as_zero(on: Track, fd: Slot | int) -> Slot:
     """Give ``fd`` a number that is known while the track is written: 0. What `zero_again` needs is returned."""
-    kept = on.call(x86_64.fcntl, 0, fcntl.F_DUPFD_CLOEXEC, 3, why="put standard input aside")
+    kept = on.call(x86_64.fcntl, 0, fcntl.F_DUPFD_CLOEXEC, 3, why="put standard input aside", ok=(_EBADF,))
     on.call(x86_64.dup3, fd, 0, fcntl.O_CLOEXEC, why="a number that is known")
     return kept
 
 
 def zero_again(on: Track, kept: Slot) -> None:
-    """Standard input is what it was."""
-    on.call(x86_64.dup3, kept, 0, 0, why="standard input again")
-    on.call(x86_64.close, kept)
+    """Standard input is what it was, closed if it was."""
+    on.call(x86_64.close, 0)
+    on.call(x86_64.dup3, kept, 0, 0, why="standard input again", ok=(_EBADF,))
+    on.call(x86_64.close, kept, ok=(_EBADF,))
 
 
 def lasting(flags: int) -> int:

@@ -38,8 +38,8 @@ def _aside(on: Track) -> list[Slot]:
 
 
 def _back(on: Track, kept: list[Slot]) -> tuple[Slot, Slot]:
-    first = on.call(x86_64.fcntl, 0, fcntl.F_DUPFD, 3, why="first of the pair")
-    second = on.call(x86_64.fcntl, 1, fcntl.F_DUPFD, 3, why="second of the pair")
+    first = on.call(x86_64.fcntl, 0, fcntl.F_DUPFD_CLOEXEC, 3, why="first of the pair")
+    second = on.call(x86_64.fcntl, 1, fcntl.F_DUPFD_CLOEXEC, 3, why="second of the pair")
     for fd, slot in enumerate(kept):
         on.call(x86_64.close, fd)
         on.call(x86_64.dup3, slot, fd, 0, why="as it was", ok=(_EBADF,))

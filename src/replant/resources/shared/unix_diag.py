@@ -18,8 +18,9 @@ _NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 class Diag(Frozen):
     """``peer``: inode of the peer, 0 if that is closed, -1 if there never was one.
 
-    ``name`` is sun_path as it was bound, ``file`` the (device, inode) made by that, ``waiting`` how many connections
-    are not accepted, ``backlog`` of a listener its limit, ``shutdown`` 1 for receiving and 2 for sending.
+    ``name`` is sun_path as it was bound, ``file`` the (device, inode) made by that. Of a listener ``waiting`` are the
+    inodes of those whose connections are not yet accepted, in order, 0 for one that has closed; ``backlog`` is its
+    limit. ``shutdown``: 1 for receiving, 2 for sending.
     """
 
     type: int
@@ -27,15 +28,25 @@ class Diag(Frozen):
     name: bytes
     file: tuple[int, int]
     peer: int
-    waiting: int
+    waiting: tuple[int, ...]
     backlog: int
     shutdown: int
 
 
-def ask(f: FileFacts) -> Diag:
-    """Ask the kernel for the socket with the inode of ``f``. :raises Blocker: it is in another network namespace."""
+def ask(f: FileFacts, ino: int = 0) -> Diag:
+    """Ask the kernel for the socket with the inode of ``f``, or another one.
+
+    :raises Blocker: it is in another network namespace.
+    """
     request = struct.pack(
-        sock_diag.UNIX_REQUEST, socket.AF_UNIX, 0, 0, sock_diag.ALL_STATES, f.ino, sock_diag.UNIX_SHOW_ALL, _NO_COOKIE
+        sock_diag.UNIX_REQUEST,
+        socket.AF_UNIX,
+        0,
+        0,
+        sock_diag.ALL_STATES,
+        ino or f.ino,
+        sock_diag.UNIX_SHOW_ALL,
+        _NO_COOKIE,
     )
     header = struct.pack(
         netlink.HEADER, netlink.HEADER_SIZE + len(request), sock_diag.SOCK_DIAG_BY_FAMILY, netlink.F_REQUEST, 1, 0
@@ -72,14 +83,14 @@ def _diag(type_: int, state: int, found: dict[int, bytes]) -> Diag:
     ino, dev = struct.unpack("=II", found.get(sock_diag.UNIX_VFS, bytes(8)))
     peer = found.get(sock_diag.UNIX_PEER)
     queue = struct.unpack("=II", found.get(sock_diag.UNIX_RQLEN, bytes(8)))
-    listening = state == socket.TCP_LISTEN
+    waiting = found.get(sock_diag.UNIX_ICONS, b"")
     return Diag(
         type_,
         state,
         found.get(sock_diag.UNIX_NAME, b""),
         (dev, ino),
         -1 if peer is None else int.from_bytes(peer, "little"),
-        queue[0] if listening else 0,
-        queue[1] if listening else 0,
+        struct.unpack(f"={len(waiting) // 4}I", waiting),
+        queue[1] if state == socket.TCP_LISTEN else 0,
         found.get(sock_diag.UNIX_SHUTDOWN, b"\0")[0],
     )
