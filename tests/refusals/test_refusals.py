@@ -46,7 +46,7 @@ THINGS = {
     "userfault_memory": ("mapping-um", "[0-9a-f]+"),
     "perf_buffer": ("mapping-pf", "[0-9a-f]+"),
     "ring": ("kind-io_uring", "mapping [0-9a-f-]+"),
-    "packet_ring": ("packet-ring", r"fd \d+"),
+    "packet_ring": ("kind-socket", "mapping [0-9a-f-]+"),
     # tasks
     "shared_io": ("shared", r"task \d+"),
     "shared_memory": ("shared-address-space", r"process \d+"),
