@@ -139,7 +139,7 @@ class RestoreSide(Protocol):
         """A track for calls that a process of that pid and those ids makes, at this place of the restorer's ``on``.
 
         ``pid`` 0: any; ids of -1 are the restorer's. It ends with the wait status ``status``.
-        It has the restorer's descriptors, but root and current directory of its own.
+        It has the restorer's descriptors, root and current directory, until it unshares them.
         """
         ...
 

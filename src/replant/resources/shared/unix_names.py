@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     StandIn = Callable[[Track, int, int, int], Track]
 
 _ENOENT, _EINVAL = 2, 22
-_CLONE_NEWNS, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 0x20000, 0x4000, 1 << 18, 2
+_CLONE_FS, _CLONE_NEWNS, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 0x200, 0x20000, 0x4000, 1 << 18, 2
 
 
 class Name(Frozen):
@@ -91,7 +91,7 @@ class Names:
             bound = on.call(x86_64.bind, fd, address, len(address), why="name")
             on.undo(bound, x86_64.unlinkat, fcntl.AT_FDCWD, unix.path(name.text) + b"\0", 0)
         else:
-            inside = self._stand_in(on, 0, -1, -1)
+            inside = self._inside(_CLONE_FS)
             _enter(inside, name.root, name.folder)
             inside.call(x86_64.bind, fd, address, len(address), why="name")
             self._open_door(fd, name)
@@ -104,8 +104,7 @@ class Names:
 
     def _bind_below(self, fd: Slot, name: Name) -> None:
         """In mounts of its own a stand-in takes away what hides the place; what is gone by now hides nothing."""
-        inside = self._stand_in(self.on, 0, -1, -1)
-        inside.call(x86_64.unshare, _CLONE_NEWNS, why="mounts of its own")
+        inside = self._inside(_CLONE_NEWNS)
         inside.call(x86_64.mount, b"none\0", b"/\0", 0, _MS_REC | _MS_PRIVATE, 0)
         for cover in name.covers:
             inside.call(x86_64.umount2, fcntl.cstring(cover), _MNT_DETACH, why="it hides the socket", ok=(_EINVAL,))
@@ -124,7 +123,7 @@ class Names:
         on, path = self.on, os.fsdecode(unix.path(name.text))
         folder = name.folder or "/"
         top, whole = nowhere.with_folders(on, os.path.join(folder, path))
-        inside = self._stand_in(on, 0, -1, -1)
+        inside = self._inside(_CLONE_FS)
         inside.call(x86_64.fchdir, top)
         inside.call(x86_64.chroot, b".\0", why="where nothing has a name yet")
         inside.call(x86_64.chdir, fcntl.cstring(folder))
@@ -133,6 +132,12 @@ class Names:
         self._open_door(fd, name)
         on.call(x86_64.unlinkat, top, whole, 0, why="gone as before")
         on.call(x86_64.close, top)
+
+    def _inside(self, own: int) -> Track:
+        """A stand-in with root and directory of its own, or mounts as well: those of the restorer stay as they are."""
+        inside = self._stand_in(self.on, 0, -1, -1)
+        inside.call(x86_64.unshare, own, why="root, directory and perhaps mounts of its own")
+        return inside
 
     def _open_door(self, fd: Slot, name: Name) -> None:
         door = self.on.call(x86_64.ioctl, fd, unix.SIOCUNIXFILE, 0, why="the file of the socket")
