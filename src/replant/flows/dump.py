@@ -212,7 +212,7 @@ def _links(pid: int) -> Iterator[str]:
 
 
 def _finish(out: ImageWriter, model: Model, known: Known, trace: Recording) -> None:
-    if len(model.mms) > 1:
+    if identity.promises(model.mms):
         with trace.journal.phase("merge"):
             model = model._replace(mms=identity.merge(model.mms, out.rewriting(), sums.quick))
     if known.rounds:

@@ -25,18 +25,24 @@ if TYPE_CHECKING:
 
     Row = tuple[int, int, int]
 
-WORTH = 1 << 20
+_WORTH = 32 << 20  # below, a fraction of a second is more than the room
 _CHUNK = 2 << 20
+
+
+def promises(mms: Sequence[Mm]) -> bool:
+    """Whether several processes have so many pages that it is worth going through them."""
+    sizes = [sum(size for _, size, _ in _own(mm)) for mm in mms]
+    return sum(size > 0 for size in sizes) > 1 and sum(sizes) >= _WORTH
 
 
 def merge(mms: Sequence[Mm], fd: int, digest: Callable[[memoryview], object]) -> tuple[Mm, ...]:
     """The address spaces of a tree with equal pages in one place; the file behind ``fd`` ends with the last one.
 
-    ``digest`` is a checksum. Where there is nothing to gain, or the file has something else behind the first page,
-    nothing is changed. :raises ReplantError: the storage fails.
+    ``digest`` is a checksum. Where the file has something else behind the first page, nothing is changed.
+    :raises ReplantError: the storage fails.
     """
     start = _begin(mms, os.fstat(fd).st_size)
-    if start < 0 or sum(len(mm.runs) > 0 for mm in mms) < 2:
+    if start < 0:
         return tuple(mms)
     work = _Merging(fd, start, digest)
     rows = sorted((at, number, to, size) for number, mm in enumerate(mms) for to, size, at in _own(mm))
@@ -73,11 +79,11 @@ def _own(mm: Mm) -> list[Row]:
 
 
 def _begin(mms: Sequence[Mm], end: int) -> int:
-    """Where pages begin, if from there to the end of the store there is nothing else, and it is worth it; else -1."""
+    """Where pages begin, if from there to the end of the store there is nothing else; else -1."""
     rows = sorted((at, at + size) for mm in mms for _, size, at in _own(mm))
     begin = rows[0][0] if rows else end
     dense = all(stop == start for (_, stop), (start, _) in zip(rows, [*rows[1:], (end, end)], strict=True))
-    return begin if dense and end - begin >= WORTH else -1
+    return begin if dense else -1
 
 
 class _Merging:
