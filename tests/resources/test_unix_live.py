@@ -24,4 +24,6 @@ def test_goes_on(episode: str, tmp_path: Path) -> None:
 @every_mode
 def test_all_at_once(mode: Mode, tmp_path: Path) -> None:
     names = [name for name in EPISODES if mode.user is None or name not in PRIVILEGED]
+    if "--new-pids" in mode.restore:
+        names.remove("covered_names")  # there it would mount in a namespace of its own, which is refused
     stories.go_on(PROGRAM, tmp_path / "tree", names, mode, times=2)
