@@ -127,7 +127,8 @@ def test_vim_in_tmux(tmp_path: Path) -> None:
         tmux.types("A", " undone", "Escape", "u")
         tmux.types(f":w! out{turn}", "Enter")
         tmux.sees(f'"out{turn}"')
-        assert (tmp_path / f"out{turn}").read_text().count("\n") == turn + 1
+        written = tmp_path / f"out{turn}"
+        wait.until(lambda: written.exists() and written.read_text().count("\n") == turn + 1, f"{written} is written")
         tmux.attaches("first line")
 
     tmux.goes_on(check)

@@ -62,7 +62,7 @@ def test_every_state_comes_back(states: list[Rich], point: Point, clock: int) ->
         attributes=(Attribute("point", 10, point), Attribute("rich", 11, states[-1])),
     )
     data, blobs = codec.encode(whole)
-    found = codec.decode(data, blobs, resolve, None, STORE_SIZE)
+    found = codec.decode(data, blobs, resolve, None, (STORE_SIZE,))
     assert found == whole
     assert list(map(type, found.files[1].state)) == list(map(type, states[0]))
 
@@ -72,7 +72,7 @@ def test_every_state_comes_back(states: list[Rich], point: Point, clock: int) ->
 def test_any_other_json_is_refused(value: Any, blobs: bytes) -> None:
     for whole in (value, [value] * 7, [10, 1, *[value if isinstance(value, list) else []] * 5]):
         try:
-            codec.decode(json.dumps(whole).encode(), blobs, resolve, None, STORE_SIZE)
+            codec.decode(json.dumps(whole).encode(), blobs, resolve, None, (STORE_SIZE,))
         except ImageError as e:
             assert str(e) and e.code.startswith("image-")
         else:
@@ -83,7 +83,7 @@ def test_any_other_json_is_refused(value: Any, blobs: bytes) -> None:
 @settings(deadline=None)
 def test_any_bytes_are_refused(data: bytes) -> None:
     try:
-        codec.decode(data, b"", resolve, None, STORE_SIZE)
+        codec.decode(data, b"", resolve, None, (STORE_SIZE,))
     except ImageError:
         return
     raise AssertionError(f"{data!r} was taken for a model")

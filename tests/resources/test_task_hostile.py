@@ -25,6 +25,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if annotation is int:
         return INTEGERS
+    if annotation is str:
+        return st.text(max_size=20)
     if annotation is bytes:
         return st.binary(max_size=300)
     if isinstance(annotation, type) and issubclass(annotation, Frozen):

@@ -16,6 +16,12 @@ PRIVILEGED = ("pairs_and_connections", "credentials_of_peers", "credentials_in_m
 pytestmark = pytest.mark.isolated
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short one: the path of a socket has 108 bytes (unix(7))."""
+    return tmp_path_factory.mktemp("s")
+
+
 @pytest.mark.parametrize("episode", EPISODES)
 def test_goes_on(episode: str, tmp_path: Path) -> None:
     stories.go_on(PROGRAM, tmp_path / "tree", [episode])

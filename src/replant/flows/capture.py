@@ -143,7 +143,7 @@ class Capture:
         try:
             return self._look()
         except (FileNotFoundError, ProcessLookupError, Refused) as e:  # of the dead much looks as if it were refused
-            gone = [task.pid for task in self._alive if _is_gone(task.pid)]
+            gone = [task.pid for task in self._alive if is_gone(task.pid)]
             if not gone:
                 raise
             raise TaskGone(gone[0], "it was looked at") from e
@@ -265,7 +265,7 @@ class Capture:
             return Vma(m.start, m.end, m.prot, m.shared, chosen, 0, "aio", -1)
         if m.inode or m.path[:1] == "/":  # the first segment of System V has the inode number 0
             file = self.files.add_mapping(pid, m, m.shared and writable)
-            kind = registry.map_name(m.path) if m.path[-1:] == ")" else "file"  # "(deleted)": perhaps nameless
+            kind = registry.map_name(m.path) if m.path[-1:] in (")", "]") else "file"  # perhaps nameless
             return Vma(m.start, m.end, m.prot, m.shared, chosen, m.offset, kind, file)
         return Vma(m.start, m.end, m.prot, m.shared, chosen, 0, "anon", -1)
 
@@ -292,7 +292,8 @@ def _words(words: str) -> tuple[str, bool, str]:
     return _known_words[words]
 
 
-def _is_gone(pid: int) -> bool:
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended."""
     try:
         return procfs.stat(pid).state in "ZX"
     except TaskGone:

@@ -12,10 +12,10 @@ import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 from struct import iter_unpack
 
-from replant.errors import ReplantError, UsageError
+from replant.errors import ReplantError, TaskGone, UsageError
 from replant.flows import elsewhere
 from replant.flows.asking import Asker
-from replant.flows.capture import Capture
+from replant.flows.capture import Capture, is_gone
 from replant.flows.facts import Facts
 from replant.flows.recording import Recording
 from replant.flows.saving import Contents, Known
@@ -162,9 +162,7 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
                     if early:
                         frozen.release()
                     with trace.journal.phase("pages"):
-                        model = model._replace(
-                            mms=tuple(contents.save(model.mms, store, partial(_written, out, store)))
-                        )
+                        model = _saved(model, contents, store, out)
                     if ways.how == "kill":  # it dies only when the image is there
                         _finish(out, model, known, trace)
                     if not early:
@@ -175,6 +173,15 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
             return _report(out, model, frozen, contents, began)
     finally:
         gc.enable()
+
+
+def _saved(model: Model, contents: Contents, store: PageWriter, out: ImageWriter) -> Model:
+    """The model with the places of its pages. :raises TaskGone: a process was killed meanwhile."""
+    try:
+        return model._replace(mms=tuple(contents.save(model.mms, store, partial(_written, out, store))))
+    except ProcessLookupError as e:
+        gone = [mm.pid for mm in model.mms if is_gone(mm.pid)]
+        raise TaskGone(gone[0] if gone else model.root, "its memory was saved") from e
 
 
 def _known(pid: int, ways: Ways, image: str) -> Known:

@@ -11,7 +11,7 @@ keeps nothing of the restore but the page store and the userfaultfds.
 from __future__ import annotations
 
 import os
-from errno import EINVAL, ENOSYS, EPERM
+from errno import EEXIST, EINVAL, ENOSYS, EPERM
 from struct import iter_unpack, pack
 
 from replant.abi import userfaultfd as uffd
@@ -23,7 +23,7 @@ from replant.flows import touched
 from replant.image import sums
 from replant.journal import current
 from replant.journal.known import DECISION
-from replant.model.invariants import GUARD
+from replant.model.invariants import GUARD, PAGE
 from replant.pages.blocks import BLOCK, Blocks
 from replant.pages.pending import Pending
 from replant.pages.serve import Server, Space
@@ -193,6 +193,10 @@ class Unfolding(Lazy):
     def until_ready(self) -> None:
         """It is."""
 
+    def _overwrite(self, space: int, to: int, page: memoryview) -> int:
+        with open(f"/proc/{list(self._fds)[space]}/mem", "wb", buffering=0) as memory:
+            return os.pwrite(memory.fileno(), page, to)
+
     def _unfold(self, work: Iterator[tuple[int, list[tuple[int, int, int, int]]]], fds: list[int]) -> None:
         memory = memoryview(bytearray(BLOCK))
         here = address(memory)
@@ -201,6 +205,8 @@ class Unfolding(Lazy):
             for space, to, inside, length in parts:
                 while length:
                     done, error = uffd.copy(fds[space], to, here + inside, length)
+                    if error == EEXIST:  # a page is there, to which nobody has written
+                        done, error = self._overwrite(space, to, memory[inside : inside + PAGE]), 0
                     if error:
                         raise OSError(error, f"pages at {to:x} cannot be filled: {os.strerror(error)}")
                     to, inside, length = to + done, inside + done, length - done

@@ -13,6 +13,7 @@ from errno import EINVAL, ENOMEM, ENOSYS
 from replant.abi import mman
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call
+from replant.errors import ImageError
 from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
@@ -50,7 +51,9 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
 
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
     """Allocate, lowest first as the kernel does, and give back those between; rights come with the registers."""
-    last = max(state.keys)
+    if not set(state.keys) <= set(_KEYS):
+        raise ImageError(f"process {tid} has protection keys that there are not", code="image-corrupt", pid=tid)
+    last = max(state.keys, default=0)
     for key in range(1, last + 1):
         on.call(nr.pkey_alloc, 0, 0, why=f"protection key {key}")
     for key in set(range(1, last + 1)) - set(state.keys):
