@@ -157,6 +157,7 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
                         known.prepare(store, ways.rounds, ways.until_frozen)
                 with contents, freeze(pid) as frozen:
                     model = _look(Capture(frozen, store, policy, asker, facts, out.path))
+                    notes = tuple(registry.told(model.files))
                     contents.hold(frozen, model, store, out.written)
                     early = ways.snapshot and ways.how == "run"
                     if early:
@@ -170,7 +171,7 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
                 if ways.how != "kill":
                     _finish(out, model, known, trace)
                 known.finish(out.identity, out.path)
-            return _report(out, model, frozen, contents, began)
+            return _report(out, model, frozen, contents, notes, began)
     finally:
         gc.enable()
 
@@ -244,7 +245,9 @@ def _look(capture: Capture) -> Model:
         capture.close()
 
 
-def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Contents, began: int) -> DumpReport:
+def _report(
+    out: ImageWriter, model: Model, frozen: FrozenTree, contents: Contents, notes: tuple[str, ...], began: int
+) -> DumpReport:
     written, kept = _pages(out.mms)
     return DumpReport(
         image=out.path,
@@ -261,7 +264,7 @@ def _report(out: ImageWriter, model: Model, frozen: FrozenTree, contents: Conten
         copies=contents.copies,
         copies_ms=contents.copies_ms,
         copies_bytes=contents.copies_bytes,
-        notes=tuple(registry.told(model.files)),
+        notes=notes,
     )
 
 
