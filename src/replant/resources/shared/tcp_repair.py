@@ -48,6 +48,7 @@ def examine(fds: Sequence[int]) -> list[Repaired]:
     reading, writing = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
+        os.close(reading)  # or it would wait for itself to read, once the parent is dead
         _work(fds, writing)
     os.close(writing)
     with open(reading, "rb") as pipe:
