@@ -134,7 +134,7 @@ def test_websockets_stay_open(folder: Path) -> None:
 def test_a_jupyter_kernel_and_its_client(folder: Path) -> None:
     program, check = self_checking([sys.executable, str(HERE / "jupyter_session.py")], folder)
     with program:
-        roundtrip(program, check, times=2, moving=("anon", "mapping", "mm"))
+        roundtrip(program, check, times=2, moving=("anon", "mapping", "mm", "eventfd", "tcp"))
 
 
 def test_a_session_of_sshd(folder: Path) -> None:

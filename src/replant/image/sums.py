@@ -102,6 +102,7 @@ class Early:
         self._done, self.zeros, self._work = [], [], None
 
     def _go_on(self, size: int) -> None:
+        size = min(size, os.fstat(self._fd).st_size)  # the last thing in the file may end within its page
         start, whole = len(self._done) * BLOCK, size - size % BLOCK
         self._done += self._from(memoryview(bytearray(BLOCK)), start, whole)
 
