@@ -193,7 +193,7 @@ def test_following_a_killed_writer_ends(tmp_path: Path):
 
 
 def test_log_records_become_events(journal):
-    logger = logging.getLogger("some.library")
+    logger = logging.getLogger("some.package")
     handler = JournalHandler(journal)
     logger.addHandler(handler)
     try:
@@ -208,8 +208,8 @@ def test_log_records_become_events(journal):
     with Reader(journal.path) as reader:
         found = [(e.site.level, e.args) for e in reader.events(lambda s: s.kind == "log")]
     assert found == [
-        (WARNING, (b"some.library", b"5 things")),
-        (ERROR, (b"some.library", b"broken: FileNotFoundError(2, 'no')")),
+        (WARNING, (b"some.package", b"5 things")),
+        (ERROR, (b"some.package", b"broken: FileNotFoundError(2, 'no')")),
     ]
 
 

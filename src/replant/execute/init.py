@@ -21,15 +21,22 @@ CODE = bytes.fromhex(
 )
 
 
+def queue_signals() -> None:
+    """Let signals wait for the init: the kernel drops those to a first process that neither blocks nor handles them.
+
+    To be called before anybody outside is told its number.
+    """
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+
+
 def become(root: int) -> None:
     """Replace this process, which has made process ``root``; returns only if the kernel refuses.
 
-    Signals that come meanwhile wait in the queue. The reaping of children is its own, whatever its maker ignored.
+    The reaping of children is the init's own, whatever its maker ignored.
     """
     image = os.memfd_create("init", os.MFD_CLOEXEC)
     os.write(image, executable(CODE + struct.pack("<i", root)))
     os.chdir("/")
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, range(1, 65))
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     libc.syscall(x86_64.close_range, 0, image - 1, 0)
     libc.syscall(x86_64.close_range, image + 1, 0xFFFFFFFF, 0)

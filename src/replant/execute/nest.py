@@ -78,6 +78,7 @@ def _first(work: Callable[[], Answer], owned: list[int], commit: Callable[[], No
     answer = work()
     for fd, pid in zip(owned, (int(str(answer["root"])), os.getpid()), strict=True):
         libc.syscall_raw(x86_64.fcntl, fd, F_SETOWN, pid)
+    init.queue_signals()
     commit()
     return answer
 

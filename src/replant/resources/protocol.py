@@ -171,7 +171,8 @@ class FileKind(Protocol):
     State: type[Frozen]
 
     # Optional, as the default for both is True: SEEKABLE, whether a description has an offset; DESCRIPTOR, whether it
-    # is one at all. What is none (an object of System V IPC) has a number of another sort, which ``make`` gives.
+    # is one at all. What is none (an object of System V IPC) has a number of another sort, which ``make`` gives, and
+    # neither ``claims`` nor ``read`` unless it can be mapped: ``standing`` finds it.
     # COUNTED: True if programs can see how many processes map it; copies of processes give up such mappings at once.
     # MAKE_LAST: True if `make` needs a descriptor of another kind (`RestoreSide.fd`).
     # MAKE_FIRST: True if other kinds may have their names in it.

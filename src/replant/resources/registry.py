@@ -212,7 +212,7 @@ def claim_file(f: FileFacts) -> tuple[str, FileKind]:
     """
     name = file_name(f)
     kind = file_kind(name)
-    if kind is None or not kind.claims(f):
+    if kind is None or hook(kind, "claims") is None or not kind.claims(f):
         raise Blocker(
             f"{f.where} is {f.link!r}, of kind {name}, which cannot be kept",
             code=f"kind-{name}",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from replant.abi.call import Track
     from replant.model.tree import File
-    from replant.resources.protocol import DumpSide, FileFacts, RestoreSide
+    from replant.resources.protocol import DumpSide, RestoreSide
 
 VERSION = 1
 SEEKABLE = False
@@ -63,16 +63,6 @@ class State(Frozen):
     gid: int
     own: bool
     settings: tuple[Setting, ...]
-
-
-def claims(f: FileFacts) -> bool:
-    """No file is one."""
-    return False
-
-
-def read(f: FileFacts, dump: DumpSide) -> State:
-    """Never called: no file is one."""
-    raise NotImplementedError
 
 
 def standing(dump: DumpSide, known: Sequence[File]) -> Iterable[State]:

@@ -18,7 +18,7 @@ from replant.abi import mman, x86_64
 from replant.abi.call import Out
 from replant.model.frozen import Frozen
 from replant.model.tree import Extent
-from replant.resources.shared import compare
+from replant.resources.shared import compare, kernel
 from replant.resources.shared.refusal import refuse
 
 TYPE_CHECKING = False
@@ -92,12 +92,10 @@ def _busy(f: FileFacts, what: str) -> Exception:
 
 def _flags(f: FileFacts) -> int:
     """The flags of io_uring_setup(2), as the kernel has them."""
-    from replant.observe.observer import Observer  # some ten milliseconds, for the few that have such descriptors
-
-    observer, own = Observer(), f.grab()
-    queues = observer.queues([os.getpid()])
+    own = f.grab()
+    queues = kernel.queues([os.getpid()], "queues.Queues")
     if queues is None:
-        raise refuse(f, "only BPF can tell its flags, and cannot be used", observer.reason, "io-uring-flags")
+        raise refuse(f, "only BPF can tell its flags, and cannot be used", _CLOSE, "io-uring-flags")
     ring = next(ring for ring in queues.rings() if ring.fd == own)
     if ring.flags & ~_KEPT:
         raise refuse(f, f"it was made with flags {ring.flags & ~_KEPT:#x} of io_uring_setup", _CLOSE, "io-uring-flags")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
-    from replant.resources.protocol import DumpSide, FileFacts, RestoreSide
+    from replant.resources.protocol import DumpSide, RestoreSide
 
 VERSION = 1
 SEEKABLE = False
@@ -49,16 +49,6 @@ class State(Frozen):
     lspid: int
     lrpid: int
     messages: tuple[Message, ...]
-
-
-def claims(f: FileFacts) -> bool:
-    """No file is one."""
-    return False
-
-
-def read(f: FileFacts, dump: DumpSide) -> State:
-    """Never called: no file is one."""
-    raise NotImplementedError
 
 
 def standing(dump: DumpSide, known: Sequence[File]) -> Iterable[State]:
@@ -118,11 +108,12 @@ def group(file: File) -> object:
 
 def check(file: File) -> None:
     """:raises Blocker: its number or its key is taken, or it has gone and others used it too."""
-    state, rows = _state_of(file), sysv.table("msg")
-    row = next((row for row in rows if row["id"] == state.object.id), None)
-    users = (row["lspid"], row["lrpid"]) if row else ()
-    busy = any(pid and os.path.exists(f"/proc/{pid}") for pid in users)
-    sysv.check(_name(state.object.id), state.object, row, busy, rows)
+    own = _state_of(file).object
+    sysv.check(_name(own.id), "msg", own, _is_used)
+
+
+def _is_used(row: sysv.Row) -> bool:
+    return any(pid and os.path.exists(f"/proc/{pid}") for pid in (row["lspid"], row["lrpid"]))
 
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:

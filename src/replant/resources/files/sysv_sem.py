@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
-    from replant.resources.protocol import DumpSide, FileFacts, RestoreSide
+    from replant.resources.protocol import DumpSide, RestoreSide
 
 VERSION = 1
 SEEKABLE = False
@@ -33,16 +33,6 @@ class State(Frozen):
     object: sysv.Object
     values: tuple[int, ...]
     pids: tuple[int, ...]
-
-
-def claims(f: FileFacts) -> bool:
-    """No file is one."""
-    return False
-
-
-def read(f: FileFacts, dump: DumpSide) -> State:
-    """Never called: no file is one."""
-    raise NotImplementedError
 
 
 def standing(dump: DumpSide, known: Sequence[File]) -> Iterable[State]:
@@ -82,10 +72,9 @@ def group(file: File) -> object:
 
 def check(file: File) -> None:
     """:raises Blocker: its number or its key is taken, or it has gone and others used it too."""
-    state, rows = _state_of(file), sysv.table("sem")
-    row = next((row for row in rows if row["id"] == state.object.id), None)
-    busy = row is not None and (row["nsems"] != len(state.values) or _waited_for(row))
-    sysv.check(_name(state.object.id), state.object, row, busy, rows)
+    state = _state_of(file)
+    own, count = state.object, len(state.values)
+    sysv.check(_name(own.id), "sem", own, lambda row: row["nsems"] != count or _waited_for(row))
 
 
 def _waited_for(row: sysv.Row) -> bool:

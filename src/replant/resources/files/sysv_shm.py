@@ -129,12 +129,11 @@ def group(file: File) -> object:
 
 def check(file: File) -> None:
     """:raises Blocker: its number or its key is taken, or it has gone and others used it too."""
-    state, rows = _state_of(file), sysv.table("shm")
-    if state.page != mman.PAGE and not state.object.outside:
-        huge.check(state.page, _name(state.object.id))
-    row = next((row for row in rows if row["id"] == state.object.id), None)
-    busy = row is not None and (row["nattch"] > 0 or row["size"] != state.size)
-    sysv.check(_name(state.object.id), state.object, row, busy, rows)
+    state = _state_of(file)
+    own = state.object
+    if state.page != mman.PAGE and not own.outside:
+        huge.check(state.page, _name(own.id))
+    sysv.check(_name(own.id), "shm", own, lambda row: row["nattch"] > 0 or row["size"] != state.size)
 
 
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:

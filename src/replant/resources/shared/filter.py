@@ -12,9 +12,10 @@ from replant.resources.shared.refusal import refuse
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from replant.abi.call import Slot, Track
-    from replant.resources.protocol import FileFacts
+    from replant.resources.protocol import FileFacts, RestoreSide
 
 _INSTRUCTION = 8  # bytes of a struct sock_filter
+_FPROG = struct.Struct("=H6xQ")  # struct sock_fprog: how many, and where
 
 
 class Filter(Frozen):
@@ -39,10 +40,13 @@ def read(f: FileFacts) -> Filter:
     return Filter(bytes(code), locked)
 
 
-def put(on: Track, fd: Slot | int, kept: Filter) -> None:
-    """Calls of the restorer that attach it again."""
+def put(on: Track, fd: Slot | int, kept: Filter, restore: RestoreSide | None = None) -> None:
+    """Calls of the restorer that attach it again; of a process of the tree with ``restore``, where it sees the code."""
     if kept.code:
-        program = Packed(struct.pack("=HxxxxxxQ", len(kept.code) // _INSTRUCTION, 0), {8: kept.code})
+        count = len(kept.code) // _INSTRUCTION
+        program: bytes | Packed = Packed(_FPROG.pack(count, 0), {8: kept.code})
+        if restore is not None:
+            program = _FPROG.pack(count, restore.place(kept.code))
         on.call(x86_64.setsockopt, fd, socket.SOL_SOCKET, socket.SO_ATTACH_FILTER, program, 16, why="packet filter")
     if kept.locked:
         one = (1).to_bytes(4, "little")

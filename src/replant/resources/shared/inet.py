@@ -7,6 +7,7 @@ import os
 from replant.abi import inet, libc, socket, x86_64
 from replant.model.frozen import Frozen
 from replant.resources.shared import compare, sockopt
+from replant.resources.shared import filter as packet_filter
 from replant.resources.shared.refusal import hinder, refuse
 
 TYPE_CHECKING = False
@@ -58,7 +59,7 @@ class Socket(Frozen):
     foreign: bool
     buffers: sockopt.Buffers
     options: tuple[sockopt.Option, ...]
-    filter: sockopt.Filter | None
+    filter: packet_filter.Filter | None
 
 
 def read(f: FileFacts, kind: int, protocol: int, known: sockopt.Known) -> Socket:
@@ -71,7 +72,9 @@ def read(f: FileFacts, kind: int, protocol: int, known: sockopt.Known) -> Socket
     address = socket.name(fd)
     bound = inet.port(address) != 0 or not inet.is_any(address)
     foreign = bound and _is_foreign(family, address)
-    return Socket(family, address if bound else b"", foreign, sockopt.buffers(fd), options, sockopt.read_filter(f))
+    kept = packet_filter.read(f)
+    filters = kept if kept != packet_filter.Filter() else None
+    return Socket(family, address if bound else b"", foreign, sockopt.buffers(fd), options, filters)
 
 
 def without_filter(row: list[object]) -> list[object]:
@@ -162,7 +165,7 @@ def bind(on: Track, fd: Slot | int, kept: Socket, address: bytes = b"") -> None:
 def attach(kept: Socket, fd: int, on: Track, restore: RestoreSide) -> None:
     """In a process that holds it: the packet filter."""
     if kept.filter is not None:
-        sockopt.put_filter(on, fd, kept.filter, restore)
+        packet_filter.put(on, fd, kept.filter, restore)
 
 
 def same(before: Socket, after: Socket) -> Iterable[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from replant.observe.observer import Observer
 
 _observers: list[Observer] = []
+os.register_at_fork(after_in_child=_observers.clear)  # a child may be in another pid namespace
 
 
 def queues(pids: Sequence[int], name: str) -> Queues | None:

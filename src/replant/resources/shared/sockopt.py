@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import struct
-
 from replant.abi import libc, socket, x86_64
 from replant.model.frozen import Frozen
-from replant.resources.shared.refusal import refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from replant.abi.call import Slot, Track
-    from replant.resources.protocol import FileFacts, RestoreSide
 
     Known = tuple[tuple[int, int, int], ...]
 
 _TIMEVAL = 16
-_INSTRUCTION = 8
 #: level, option, size in bytes: what any socket may have
 GENERAL: Known = (
     *[(socket.SOL_SOCKET, option, 4) for option in (
@@ -55,13 +50,6 @@ class Buffers(Frozen):
     chosen: int
 
 
-class Filter(Frozen):
-    """A classic packet filter: instructions of 8 bytes (struct sock_filter); ``locked``: it cannot be changed."""
-
-    program: bytes
-    locked: bool
-
-
 def read(fd: int, kind: tuple[int, int, int], known: Known = GENERAL) -> tuple[Option, ...]:
     """The options of socket ``fd`` that a new one of this (family, type, protocol) would not have."""
     if (kind, known) not in _new:
@@ -84,37 +72,6 @@ def buffers(fd: int) -> Buffers:
     return Buffers(*[socket.number(fd, socket.SOL_SOCKET, o) for o in (
         socket.SO_SNDBUF, socket.SO_RCVBUF, socket.SO_BUF_LOCK,
     )])  # fmt: skip
-
-
-def read_filter(f: FileFacts) -> Filter | None:
-    """The packet filter attached to a socket. :raises Blocker: it is extended BPF, which cannot be read."""
-    count = bytearray(4)
-    answer = libc.syscall_raw(x86_64.getsockopt, f.grab(), socket.SOL_SOCKET, socket.SO_GET_FILTER, None, count)
-    if answer < 0:
-        raise refuse(f, "a program of extended BPF filters its packets", "detach it (SO_DETACH_BPF)", "filter")
-    if not any(count):
-        return None
-    program = bytearray(_INSTRUCTION * int.from_bytes(count, "little"))
-    libc.syscall(x86_64.getsockopt, f.grab(), socket.SOL_SOCKET, socket.SO_GET_FILTER, program, count)
-    return Filter(bytes(program), bool(socket.number(f.grab(), socket.SOL_SOCKET, socket.SO_LOCK_FILTER)))
-
-
-def put_filter(on: Track, fd: Slot | int, kept: Filter, restore: RestoreSide) -> None:
-    """Calls in a process of the tree, which sees what is placed: the filter, and that it cannot be changed."""
-    program = struct.pack("=H6xQ", len(kept.program) // _INSTRUCTION, restore.place(kept.program))
-    on.call(
-        x86_64.setsockopt, fd, socket.SOL_SOCKET, socket.SO_ATTACH_FILTER, program, len(program), why="packet filter"
-    )
-    if kept.locked:
-        _set(on, fd, socket.SO_LOCK_FILTER, 1, "the filter stays as it is")
-
-
-def no_filter(f: FileFacts) -> None:
-    """:raises Blocker: a packet filter is attached; a program of the kernel's BPF cannot even be read."""
-    length = bytearray(4)
-    answer = libc.syscall_raw(x86_64.getsockopt, f.grab(), socket.SOL_SOCKET, socket.SO_GET_FILTER, None, length)
-    if answer != 0 or any(length):
-        raise refuse(f, "a packet filter is attached to it", "detach it before the dump (SO_DETACH_FILTER)", "filter")
 
 
 def put(on: Track, fd: Slot | int, options: Iterable[Option], why: str = "socket option") -> None:

@@ -18,7 +18,7 @@ from replant.observe import procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from replant.abi.call import Slot, Track
     from replant.resources.protocol import DumpSide
@@ -96,16 +96,18 @@ def alone(what: str, others: str, dump: DumpSide) -> bool:
     )
 
 
-def check(what: str, state: Object, row: Row | None, busy: bool, others: Iterable[Row]) -> None:
-    """At restore: is the number free, or has only the tree itself left the object there?
+def check(what: str, sort: str, state: Object, busy: Callable[[Row], bool]) -> None:
+    """At restore: is the number free, or has only the tree itself left the object there, and nobody uses it?
 
     :raises Blocker: it is taken, or its key is; or an object that others use is gone.
     """
+    others = table(sort)
+    row = next((row for row in others if row["id"] == state.id), None)
     if state.outside:
         if row is None or not same_object(state, row):
             raise _hinder(what, "others used it too, so it was not saved, and it is gone", "restore where it still is")
         return
-    if row is not None and (busy or not same_object(state, row)):
+    if row is not None and (busy(row) or not same_object(state, row)):
         raise _hinder(what, "something else that is in use has its number", "restore in another IPC namespace")
     if state.key and any(other["key"] == state.key and other["id"] != state.id for other in others):
         why = f"something else has its key {state.key:#x}"
