@@ -13,6 +13,8 @@ import struct
 from replant.abi import libc, x86_64
 from replant.execute.elf import executable
 
+_CLOSE_RANGE_CLOEXEC = 4  # linux/close_range.h
+
 CODE = bytes.fromhex(
     "b89d000000bf0f000000488d35950000000f05b86d00000031ff31f60f05b83d0000004883cfff488db42478ffffffba0100"
     "00004531d20f0585c07e2639057000000075d98bbc2478ffffff89f8c1ef0883e07f74068db880000000b8e70000000f05b8"
@@ -32,12 +34,12 @@ def queue_signals() -> None:
 def become(root: int) -> None:
     """Replace this process, which has made process ``root``; returns only if the kernel refuses.
 
-    The reaping of children is the init's own, whatever its maker ignored.
+    The reaping of children is the init's own, whatever its maker ignored. Descriptors close as the program begins:
+    whoever reads from us to the end knows by it that the init is there.
     """
     image = os.memfd_create("init", os.MFD_CLOEXEC)
     os.write(image, executable(CODE + struct.pack("<i", root)))
     os.chdir("/")
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    libc.syscall(x86_64.close_range, 0, image - 1, 0)
-    libc.syscall(x86_64.close_range, image + 1, 0xFFFFFFFF, 0)
+    libc.syscall(x86_64.close_range, 0, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
     os.execve(f"/proc/self/fd/{image}", ["replant-init"], {})
