@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -205,12 +204,10 @@ def test_what_is_not_there_is_said_so(words: str, code: int, tmp_path: Path) -> 
 
 
 def test_demo(tmp_path: Path) -> None:
-    """It works, in less than ten seconds, and leaves nothing: no process, no file."""
+    """It works, and leaves nothing: no process, no file."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    began = time.monotonic()
     done = subprocess.run(command("demo", "--json"), env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 10
     document = json.loads(done.stdout)
     assert document["ok"]
     assert document["number_after"] > document["number_before"]

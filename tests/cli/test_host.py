@@ -58,7 +58,7 @@ def without(*capabilities: str) -> dict[str, Any]:
         pytest.skip("setpriv is not installed")
     dropped = ",".join(f"-{c}" for c in capabilities)
     words = ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}", *command("check", "--json")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1, done.stderr
     return {f["name"]: f for f in json.loads(done.stdout)["features"]}
 

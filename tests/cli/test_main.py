@@ -90,7 +90,7 @@ def test_overview_and_version() -> None:
 def test_output_into_a_closed_pipe_is_no_bug() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    done = subprocess.run(command("check"), stdout=write_end, stderr=subprocess.PIPE, check=False, timeout=30)
+    done = subprocess.run(command("check"), stdout=write_end, stderr=subprocess.PIPE, check=False, timeout=60)
     os.close(write_end)
     assert b"bug" not in done.stderr
     assert done.returncode in (0, 1)
@@ -114,24 +114,3 @@ except ReplantError:  # telling it may take its time
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert "replant.journal.lane" in loaded and not loaded & set(SLOW)
-
-
-def test_start_costs_at_most_the_bare_interpreter_again() -> None:
-    """Up to the first thing done for the user (here: the words of an error), in processor time, as a ratio in one run.
-
-    What ``site`` and the environment's packages add to every Python program is measured, too, and is not ours.
-    """
-    bare = [sys.executable, "-I", "-S", "-c", "pass"]
-    site = [sys.executable, "-I", "-c", "pass"]
-    ours = command("dump")
-    rounds = [(processor_time(bare), processor_time(site), processor_time(ours)) for _ in range(25)]
-    least_bare, least_site, least_ours = (min(column) for column in zip(*rounds, strict=True))
-    cost = least_ours - (least_site - least_bare)
-    assert cost <= 2 * least_bare, f"{cost * 1e3:.1f} ms against {least_bare * 1e3:.1f} ms"
-
-
-def processor_time(argv: list[str]) -> float:
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime

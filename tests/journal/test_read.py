@@ -165,7 +165,7 @@ def test_following_gives_every_event_once_until_the_writer_is_done(tmp_path: Pat
             for number in range(3 * SLOTS):
                 late(journal, number)
                 if number % 500 == 0:
-                    looks.acquire(timeout=30)
+                    looks.acquire(timeout=60)
             journal.close()
 
         thread = threading.Thread(target=write)

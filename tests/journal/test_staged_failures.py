@@ -51,7 +51,7 @@ def uprooted(folder: Path, code: str = "") -> tuple[Program, Path]:
 def fails(*words: object, prepare: Callable[[], None] | None = None) -> str:
     """What a run that fails prints: five lines and a line or two for each blocker; the journal explains the same."""
     done = subprocess.run(
-        command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, check=False,
+        command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
         preexec_fn=prepare,
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr

@@ -86,7 +86,7 @@ def test_a_damaged_page_reaches_nobody(tmp_path: Path) -> None:
         wait.until(lambda: os.path.exists(f"/proc/{program.root}"), "it is restored")
         wait.until(lambda: not servers() and not registered(program.root), "what can be loaded is loaded")
         os.kill(program.root, signal.SIGUSR1)
-        _, said = restore.communicate(timeout=30)
+        _, said = restore.communicate(timeout=60)
         assert restore.returncode == 128 + signal.SIGBUS
     assert f"process {program.root}: whoever touches the damaged pages gets SIGBUS" in said
     assert "pages.bin is damaged between byte 16777216 and 18874368" in said

@@ -36,7 +36,7 @@ def needs(program: str) -> str:
 
 
 def get(port: int, path: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", path, headers={"Connection": "close"})
     body = connection.getresponse().read()
     connection.close()

@@ -105,7 +105,7 @@ def test_proc_is_the_namespaces_own(tmp_path: Path, image: Path) -> None:
 def inside(pid: int, *argv: str) -> list[str]:
     """The lines that a command in the namespaces of a process prints."""
     words = ["nsenter", "-t", str(pid), "-p", "-m", *argv]
-    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
 
 
 def test_again_from_outside_and_from_inside(tmp_path: Path, image: Path) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-LIMIT = 30.0  # seconds: far more than any fact takes on a loaded machine
+LIMIT = 60.0  # seconds: far more than any fact takes on a loaded machine
 IN_CLOSE_WRITE = 0x8
 IN_MOVED_TO = 0x80
 

@@ -15,7 +15,7 @@ States = {"ESTABLISHED": 1, "SYN_SENT": 2, "FIN_WAIT1": 4, "FIN_WAIT2": 5, "CLOS
 #: What a scene does: up to its first ``yield`` for the dump, from there on after each restore.
 Acts = Iterator[None]
 Scene = Callable[[socket.socket, socket.socket], Acts]
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 def state(sock: socket.socket) -> str:

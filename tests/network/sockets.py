@@ -194,7 +194,7 @@ def connecting() -> Check:
         assert [sock.getsockname() for sock in waiting] == names
         if os.path.exists("accepting"):
             for sock in waiting:
-                sock.settimeout(20)
+                sock.settimeout(60)
                 sock.sendall(b"at last")
         else:
             assert all(sock.getsockopt(TCP, socket.TCP_INFO, 1)[0] == 2 for sock in waiting)

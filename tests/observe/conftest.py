@@ -58,7 +58,7 @@ def stopped_zoo(zoo: Callable[[int], int]) -> list[int]:
     pids = [node.pid for node in procfs.tree(zoo(42))]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not all(procfs.stat(pid, tid).state in "TZX" for pid in pids for tid in procfs.threads(pid)):
         assert time.monotonic() < deadline, "the zoo does not stop"
         os.sched_yield()

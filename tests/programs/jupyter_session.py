@@ -17,7 +17,7 @@ turn = 0
 def ask(code: str) -> str:
     """What the kernel prints."""
     said: list[str] = []
-    client.execute_interactive(code, timeout=30, output_hook=lambda m: said.append(m["content"].get("text", "")))
+    client.execute_interactive(code, timeout=60, output_hook=lambda m: said.append(m["content"].get("text", "")))
     return "".join(said).strip()
 
 

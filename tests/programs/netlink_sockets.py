@@ -62,7 +62,7 @@ def groups_and_options(here: Path) -> Iterator[None]:
     assert {o: listening.getsockopt(SOL_NETLINK, o) for o in options} == options
     assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 120_000
     _tell(True)
-    listening.settimeout(10)
+    listening.settimeout(60)
     data = listening.recv(1 << 16)
     assert struct.unpack_from("=H", data, 4)[0] in (16, 20), "news of a link or an address"
     _tell(False)

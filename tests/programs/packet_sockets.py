@@ -20,7 +20,7 @@ HEADER = bytes(12)
 
 def _new(kind: int, protocol: int = 0, device: str = "") -> socket.socket:
     s = socket.socket(socket.AF_PACKET, kind, socket.htons(protocol) if not device else 0)
-    s.settimeout(10)
+    s.settimeout(60)
     if device:
         s.bind((device, protocol))
     return s
@@ -42,7 +42,7 @@ def _hears(s: socket.socket, text: bytes) -> None:
     except BlockingIOError:
         return
     finally:
-        s.settimeout(10)
+        s.settimeout(60)
     raise AssertionError(f"one packet too many: {data!r}")
 
 
@@ -56,7 +56,7 @@ def bound_or_not(here: Path) -> Iterator[None]:
     assert libc.bind(old_bound.fileno(), address, 16) == 0
     names = [s.getsockname() for s in (everywhere, raw, cooked, silent, only_device)]
     for s in (old, old_bound):
-        s.settimeout(10)
+        s.settimeout(60)
     yield
     assert [s.getsockname() for s in (everywhere, raw, cooked, silent, only_device)] == names
     _say(TEST, b"hello")

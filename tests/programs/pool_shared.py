@@ -28,7 +28,7 @@ def work(number: int) -> int:
 def check() -> None:
     before, bytes_before = counter.value, bytes(memory.buf[:100])
     assert pool.map(work, range(100), chunksize=5) == [n * n for n in range(100)]
-    assert sorted(results.get(timeout=20) for _ in range(100)) == list(range(100))
+    assert sorted(results.get(timeout=60) for _ in range(100)) == list(range(100))
     assert counter.value == before + 100
     assert bytes(memory.buf[:100]) == bytes((b + 1) % 256 for b in bytes_before)
 

@@ -60,7 +60,7 @@ def more(than: int, count: Callable[[], int], by: int) -> int:
 
 def commands(program: Program) -> int:
     """How many commands the server has processed, by its own count."""
-    with socket.create_connection(("127.0.0.1", 7011), timeout=20) as s:
+    with socket.create_connection(("127.0.0.1", 7011), timeout=60) as s:
         s.sendall(b"INFO stats\r\nQUIT\r\n")
         answer = b"".join(iter(lambda: s.recv(65536), b""))
     return int(answer.partition(b"total_commands_processed:")[2].split()[0])
@@ -99,7 +99,7 @@ class WebSocket:
     """A client of RFC 6455, for short texts."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         key = base64.b64encode(os.urandom(16)).decode()
         lines = ("GET / HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}")
         self.socket.sendall("\r\n".join([*lines, "Sec-WebSocket-Version: 13", "", ""]).encode())

@@ -89,7 +89,7 @@ def memcached(folder: Path) -> Case:
     told = 0
 
     def tell(words: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", 7006), timeout=20) as s:
+        with socket.create_connection(("127.0.0.1", 7006), timeout=60) as s:
             s.sendall(words.encode() + b"\r\nquit\r\n")
             answer = b"".join(iter(lambda: s.recv(4096), b""))
         only_listening(program)

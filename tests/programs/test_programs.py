@@ -46,7 +46,7 @@ def redis(folder: Path) -> Case:
     told = 0
 
     def tell(*words: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", 7001), timeout=20) as s:
+        with socket.create_connection(("127.0.0.1", 7001), timeout=60) as s:
             s.sendall((" ".join(words) + "\r\nQUIT\r\n").encode())
             answer = b"".join(iter(lambda: s.recv(4096), b""))
         only_listening(program)

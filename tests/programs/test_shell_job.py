@@ -36,7 +36,7 @@ class Typist:
         """Press these keys."""
         os.write(self.master, text.encode())
 
-    def sees(self, word: str, limit: float = 20) -> str:
+    def sees(self, word: str, limit: float = 60) -> str:
         """Wait until ``word`` appears; all that has appeared up to it since the last time."""
         deadline = time.monotonic() + limit
         while word not in self.seen:

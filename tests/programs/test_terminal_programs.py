@@ -35,7 +35,7 @@ class Tmux:
         """What a command to the server prints."""
         done = subprocess.run(
             [*self._command, *words], env=self._environment, cwd=self._folder, capture_output=True, text=True,
-            timeout=30, check=True,
+            timeout=60, check=True,
         )  # fmt: skip
         return done.stdout
 
@@ -53,7 +53,7 @@ class Tmux:
             return words in screen
 
         try:
-            wait.until(shown, words, limit=20)
+            wait.until(shown, words, limit=60)
         except TimeoutError:
             raise AssertionError(f"{words!r} is not on the screen:\n{screen}") from None
         return screen

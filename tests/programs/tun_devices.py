@@ -68,7 +68,7 @@ def carrying_packets(here: Path) -> Iterator[None]:
         packet[20:24] = packet[22:24] + packet[20:22]
         packet[26:28] = bytes(2)  # no checksum
         os.write(tun, packet)
-        s.settimeout(10)
+        s.settimeout(60)
         assert s.recvfrom(10) == (b"hello", ("10.7.1.2", 5000))
     os.close(tun)
 

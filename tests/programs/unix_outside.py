@@ -12,7 +12,7 @@ import selfcheck
 def main(what: str, path: str) -> None:
     kind = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM, "seqpacket": socket.SOCK_SEQPACKET}[what]
     s = socket.socket(socket.AF_UNIX, kind)
-    s.settimeout(10)
+    s.settimeout(60)
     if kind == socket.SOCK_DGRAM:
         s.bind(path + ".own")
     s.connect(path)

@@ -21,7 +21,7 @@ SO_PEEK_OFF, SO_PASSPIDFD = 42, 76
 
 def new(kind: int = STREAM, name: object = "", listening: bool = False) -> socket.socket:
     s = socket.socket(socket.AF_UNIX, kind)
-    s.settimeout(10)
+    s.settimeout(60)
     if name:
         s.bind(str(name))
     if listening:
@@ -31,8 +31,8 @@ def new(kind: int = STREAM, name: object = "", listening: bool = False) -> socke
 
 def pair(kind: int = STREAM) -> tuple[socket.socket, socket.socket]:
     a, b = socket.socketpair(socket.AF_UNIX, kind)
-    a.settimeout(10)
-    b.settimeout(10)
+    a.settimeout(60)
+    b.settimeout(60)
     return a, b
 
 
@@ -40,7 +40,7 @@ def connected(kind: int, name: object) -> tuple[socket.socket, socket.socket, so
     listener, client = new(kind, name, listening=True), new(kind)
     client.connect(str(name))
     server = listener.accept()[0]
-    server.settimeout(10)
+    server.settimeout(60)
     return listener, client, server
 
 

@@ -146,7 +146,7 @@ def asleep(child: Child, calls: list[Call]) -> Iterator[None]:
 def sleeping_in(pid: int, call: Call) -> list[str]:
     """Words of /proc/PID/syscall once the process sleeps in that call: number, arguments, rsp, rip."""
     first = [hex(arg) for arg in call.args[:1] if isinstance(arg, int)]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with open(f"/proc/{pid}/syscall") as file:
             words = file.read().split()

@@ -37,7 +37,7 @@ def test_listening(world: World, family: int, host: str) -> None:
     address = s.getsockname()
     (s,) = again(world, s)
     assert s.getsockname() == address
-    with socket.create_connection(("localhost" if host in ("::", "0.0.0.0") else host, address[1]), timeout=5) as c:
+    with socket.create_connection(("localhost" if host in ("::", "0.0.0.0") else host, address[1]), timeout=60) as c:
         server, _ = s.accept()
         server.send(b"hello")
         assert c.recv(10) == b"hello"
@@ -130,7 +130,7 @@ def test_not_yet_listening(world: World, bound: bool) -> None:
     if not bound:
         s.bind(("127.0.0.1", 0))
     s.listen()
-    socket.create_connection(s.getsockname(), timeout=5).close()
+    socket.create_connection(s.getsockname(), timeout=60).close()
 
 
 def refused(world: World, s: socket.socket, words: str) -> None:

@@ -26,7 +26,7 @@ def state(tid: int) -> str:
 
 
 def until(fact: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not fact():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -86,7 +86,7 @@ class Target:
     def await_rounds(self, more: int) -> None:
         """Wait until every thread has done so many rounds more."""
         goal = [count + more for count in self.rounds()]
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while any(count < wanted for count, wanted in zip(self.rounds(), goal, strict=True)):
             self.check()
             assert time.monotonic() < deadline, (self.rounds(), goal, states(self.pid))
@@ -109,7 +109,7 @@ class Target:
     def end(self) -> None:
         """Let it end, and see that no signal was lost or invented."""
         self.words[0] = 1
-        out, _ = self.process.communicate(timeout=20)
+        out, _ = self.process.communicate(timeout=60)
         self.words.release()
         sent, got = map(int, out.split())
         assert sent == got, f"{sent} signals sent, {got} taken"

@@ -112,5 +112,5 @@ area[512] = 3
 bench.put(0xF000, area)
 print(bench.returns([Call(blob.XRSTOR, bench.at + 0xF000, 3)])[0])
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout == "0\n", done.stderr
