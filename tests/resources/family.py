@@ -84,12 +84,15 @@ def told() -> Check:
 
 
 def pending_stops() -> Check:
-    """Stopped children with a stop signal waiting: for the process, the thread, for both, and one that is blocked."""
+    """Stopped children with a stop signal waiting: for process, thread or both, a blocked one, a second SIGSTOP."""
     ways = {
         "process": lambda pid: os.kill(pid, signal.SIGTSTP),
         "thread": lambda pid: syscall(x86_64.tgkill, pid, pid, signal.SIGTSTP),
         "both": lambda pid: (os.kill(pid, signal.SIGTTOU), syscall(x86_64.tgkill, pid, pid, signal.SIGTTOU)),
         "blocked": lambda pid: os.kill(pid, signal.SIGTTIN),
+        "process twice": lambda pid: os.kill(pid, signal.SIGSTOP),
+        "thread twice": lambda pid: syscall(x86_64.tgkill, pid, pid, signal.SIGSTOP),
+        "both twice": lambda pid: (os.kill(pid, signal.SIGSTOP), syscall(x86_64.tgkill, pid, pid, signal.SIGSTOP)),
     }
     children = {}
     for name, send in ways.items():

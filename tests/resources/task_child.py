@@ -128,6 +128,7 @@ def facts(child: Child, **others: object) -> Any:
         "status": procfs.status(pid),
         "pending_thread": (),
         "pending_process": (),
+        "stopped": False,
         "rseq": (0, 0, 0),
         "robust_list": (0, 0),
         "sigmask": 0,

@@ -68,6 +68,18 @@ def test_refused(signal: int, name: str) -> None:
     assert refused.value.pid == child.pid
 
 
+def test_a_second_stop_waits_in_a_stopped_process() -> None:
+    """It is told apart, and not queued in a stub, which would stop at once."""
+    with Child() as child, Child() as fresh:
+        stops = [info(19, 0, code=0)]
+        t = facts(child, pending_thread=stops, pending_process=[info(19, 0, code=0), info(34, 1)], stopped=True)
+        state = pending.read(t, ())
+        assert pending.second_stops(state, child.pid) == [child.pid, 0]
+        assert pending.second_stops(State((info(20, 0),), (info(34, 1),)), child.pid) == []
+        make(pending, state, fresh)
+        assert [siginfo_head(i)[0] for i in taken(fresh, 2**64 - 1)] == [34]
+
+
 def test_differences_are_told() -> None:
     before = State((), (info(34, 1), info(34, 2), info(34, 3)))
     taken_and_sent = State((), (info(34, 2), info(34, 3), info(34, 4)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
+from replant.abi.libc import syscall
 from replant.errors import Blocker, ReplantError
 from replant.tracee import blob, memory, remote, vdso, visit
 from replant.tracee.batch import CallFailed
@@ -143,6 +145,48 @@ def test_a_stopped_process_is_asked_and_stays_stopped() -> None:
             assert remote.ask(frozen.tasks[0].threads[0], GETTID)[0].ret == process.pid
         until(lambda: state(process.pid) == "T")
         os.kill(process.pid, signal.SIGCONT)
+        until(lambda: state(process.pid) == "S")
+
+
+def waiting(pid: int) -> dict[int, list[str]]:
+    """The pending signals of each thread of a process, and of the process itself."""
+    tids = map(int, os.listdir(f"/proc/{pid}/task"))
+    return {
+        tid: re.findall(r"(?:SigPnd|ShdPnd):\t(\w+)", Path(f"/proc/{pid}/task/{tid}/status").read_text())
+        for tid in tids
+    }
+
+
+def test_second_stops_go_on_waiting() -> None:
+    """In a process that is stopped already, each in its own queue, whichever of the threads are asked."""
+    with python(f"import threading; threading.Thread(target=input).start(); {IDLE}") as process:
+        (other,) = {int(tid) for tid in os.listdir(f"/proc/{process.pid}/task")} - {process.pid}
+        os.kill(process.pid, signal.SIGSTOP)
+        until(lambda: state(process.pid) == state(other) == "T")
+        os.kill(process.pid, signal.SIGSTOP)
+        syscall(nr.tgkill, process.pid, other, signal.SIGSTOP)
+        before = waiting(process.pid)
+        assert before[other] == ["0000000000040000"] * 2
+        with freeze(process.pid) as frozen:
+            for thread in frozen.tasks[0].threads:
+                assert remote.ask(thread, GETTID)[0].ret == thread.tid
+            assert sorted(queue for queue, _ in frozen.tasks[0].second_stops) == [0, other]
+        until(lambda: state(process.pid) == state(other) == "T")
+        assert waiting(process.pid) == before
+        os.kill(process.pid, signal.SIGCONT)
+        until(lambda: state(process.pid) == state(other) == "S")
+
+
+def test_a_second_stop_is_gone_with_the_first() -> None:
+    """A SIGCONT that comes during the freeze discards the SIGSTOP that has been taken."""
+    with python(IDLE) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        until(lambda: state(process.pid) == "T")
+        os.kill(process.pid, signal.SIGSTOP)
+        with freeze(process.pid) as frozen:
+            remote.ask(frozen.tasks[0].threads[0], GETTID)
+            assert frozen.tasks[0].second_stops
+            os.kill(process.pid, signal.SIGCONT)
         until(lambda: state(process.pid) == "S")
 
 

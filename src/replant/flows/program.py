@@ -171,6 +171,12 @@ class Program:
         states = [(queues, self.state(name, tid)) for name, queues in hooks if queues for tid in task.threads]
         return {signal for queues, state in states if state is not None for signal in queues(state)}
 
+    def second_stops(self, task: Task) -> list[int]:
+        """The threads (0: the process itself) in whose queue a SIGSTOP waits while the process is stopped."""
+        hooks = [(n, registry.hook(k, "second_stops")) for n, k in registry.task_kinds().items()]
+        states = [(stops, self.state(name, tid), tid) for name, stops in hooks if stops for tid in task.threads]
+        return [queue for stops, state, tid in states if state is not None for queue in stops(state, tid)]
+
     # the processes
 
     def process(self, pid: int) -> Iterator[Track]:

@@ -102,12 +102,21 @@ class ThreadView:
     @once
     def pending_thread(self) -> Sequence[bytes]:
         """siginfo_t of the signals pending for the thread, in order."""
-        return ptrace.peeksiginfo(self.tid, shared=False)
+        return self._queue(self.tid, shared=False)
 
     @once
     def pending_process(self) -> Sequence[bytes]:
         """siginfo_t of the signals pending for the process, in order."""
-        return ptrace.peeksiginfo(self.tid, shared=True)
+        return self._queue(0, shared=True)
+
+    def _queue(self, owner: int, shared: bool) -> Sequence[bytes]:
+        taken = [info for queue, info in self.thread.task.second_stops if queue == owner]
+        return ptrace.peeksiginfo(self.tid, shared) + taken
+
+    @once
+    def stopped(self) -> bool:
+        """Whether its process is in a group-stop."""
+        return self.thread.task.stop_signal != 0
 
     @once
     def rseq(self) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from replant.execute.landing import Landing, stop
 from replant.flows.program import alive
+from replant.tracee.release import second_stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def land(program: Program, landing: Landing) -> None:
         if task.state == "T":
             landing.land([task])
             stop(task, _signal(program, task))
+            for queue in program.second_stops(task):
+                second_stop(task.pid, queue)
             by_parent.setdefault(task.ppid, []).append(task)
     landing.land([t for t in tasks if t.state != "T"])
 

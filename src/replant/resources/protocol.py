@@ -349,6 +349,10 @@ class TaskKind(Protocol):
         """Optional. The signals that `make` leaves pending."""
         ...
 
+    def second_stops(self, state: Any, tid: int) -> Iterable[int]:
+        """Optional. Where a SIGSTOP is to wait once its process is stopped: in ``tid``'s queue; 0: the process's."""
+        ...
+
     def enter(self, state: Any, tid: int, on: Track, restore: RestoreSide) -> None:
         """Optional. Calls **in the restorer** about a process that has nothing yet: no memory, no other thread."""
         ...

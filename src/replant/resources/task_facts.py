@@ -72,6 +72,11 @@ class TaskFacts(Protocol):
         ...
 
     @property
+    def stopped(self) -> bool:
+        """Whether its process is stopped by a signal."""
+        ...
+
+    @property
     def rseq(self) -> tuple[int, int, int]:
         """Address, length, signature; zeros if none is registered."""
         ...

@@ -110,6 +110,7 @@ class FrozenTree:
             else:
                 if how == "stop":
                     release.stop(self.tasks)
+                release.stop_again(self.tasks)
                 release.run(self._held)
             self._held = []
             self.last_release = time.monotonic_ns()

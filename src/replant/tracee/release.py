@@ -9,7 +9,7 @@ from replant.abi import wait as status_of
 from replant.abi import x86_64
 from replant.abi.call import Call
 from replant.abi.libc import syscall_raw
-from replant.abi.signal import SIGKILL, SIGSTOP
+from replant.abi.signal import SIGCONT, SIGKILL, SIGSTOP, bit
 from replant.errors import Blocker, TaskGone
 
 from . import ptrace, resume, seize, wait
@@ -57,6 +57,34 @@ def stop(tasks: Iterable[FrozenTask]) -> None:
         if not task.stop_signal:
             for thread in task.threads:
                 syscall_raw(x86_64.tgkill, task.pid, thread.tid, SIGSTOP)
+
+
+def stop_again(tasks: Iterable[FrozenTask]) -> None:
+    """Send stopped processes what they have taken of `FrozenTask.second_stops`; it waits in them until SIGCONT.
+
+    If that has come in the meantime, it has discarded them. Who sent a SIGSTOP is seen by nobody but a tracer.
+    """
+    for task in tasks:
+        while task.second_stops and not _continued(task):
+            tid, _ = task.second_stops.pop()
+            second_stop(task.pid, tid)
+
+
+def second_stop(pid: int, tid: int) -> None:
+    """Queue a SIGSTOP to a thread of a stopped process, or to the process (``tid`` 0)."""
+    if tid:
+        syscall_raw(x86_64.tgkill, pid, tid, SIGSTOP)
+    else:
+        syscall_raw(x86_64.kill, pid, SIGSTOP)
+
+
+def _continued(task: FrozenTask) -> bool:
+    """Whether somebody has sent it a SIGCONT, which stays pending in traced tasks."""
+    try:
+        status = read_status(task.pid, task.pid)
+    except TaskGone:
+        return True
+    return bool((int(field(status, b"SigPnd"), 16) | int(field(status, b"ShdPnd"), 16)) & bit(SIGCONT))
 
 
 def kill(tasks: Sequence[FrozenTask], threads: Sequence[FrozenThread]) -> None:

@@ -94,15 +94,20 @@ class FrozenThread:
 
 
 class FrozenTask:
-    """A process of a frozen tree, all its threads stopped, its leader first; a zombie has none."""
+    """A process of a frozen tree, all its threads stopped, its leader first; a zombie has none.
 
-    __slots__ = ("children", "inside", "pid", "threads", "zombie")
+    ``second_stops``: SIGSTOPs that waited in the process, stopped as it was, and were taken while it was asked: the
+    thread whose queue it was (0: that of the process), and siginfo_t.
+    """
+
+    __slots__ = ("children", "inside", "pid", "second_stops", "threads", "zombie")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.threads: list[FrozenThread] = []
         self.children: list[int] = []
         self.zombie = False
+        self.second_stops: list[tuple[int, bytes]] = []
         self.inside: Inside | None = None  # open while it is being asked
 
     @property

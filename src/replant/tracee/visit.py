@@ -6,7 +6,7 @@ import os
 from struct import pack_into, unpack_from
 
 from replant.abi import ptrace as abi
-from replant.abi.signal import FAULTS, IGNORED_BY_DEFAULT, SIGCONT, SIGKILL, STOPPING, bit
+from replant.abi.signal import FAULTS, IGNORED_BY_DEFAULT, SIGCONT, SIGKILL, SIGSTOP, STOPPING, bit
 from replant.errors import Blocker, Bug, ReplantError
 
 from . import blob, ptrace, wait
@@ -133,7 +133,16 @@ class Visitor:
         if signal in FAULTS:
             raise Bug(f"signal {signal} in our own code inside task {self.thread.tid}", pid=self.thread.pid)
         self.thread.stop_signal = wait.group_stop(status) or self.thread.stop_signal
+        if signal == SIGSTOP and self.thread.task.stop_signal:
+            self._note_second_stop()
+            signal = 0
         ptrace.cont(self.thread.tid, signal)
+
+    def _note_second_stop(self) -> None:
+        """Remember a SIGSTOP, which no mask holds back, that was to wait on; the thread's own queue gives its first."""
+        tid, noted = self.thread.tid, self.thread.task.second_stops
+        own = self.thread.signals(b"SigPnd") & bit(SIGSTOP) and all(queue != tid for queue, _ in noted)
+        noted.append((tid if own else 0, ptrace.getsiginfo(tid)))
 
     def _stands_at(self, place: int) -> bool:
         self._found = ptrace.getregs(self.thread.tid)

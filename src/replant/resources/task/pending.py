@@ -6,6 +6,9 @@ reached: when it is taken, the kernel says SI_USER from nobody, and so does what
 
 A signal of a POSIX timer (SI_TIMER) is put back like any other. Its timer then counts the expiries to come anew, so
 what would have been added to the overrun count of this signal comes as a signal of its own.
+
+A SIGSTOP waits only in a process that is stopped already. No mask holds it back, so it is sent by the restorer once the
+process is in its stop. Nobody but a tracer could see who sent it.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class State(Frozen):
 def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
     """None: nothing is pending.
 
-    :raises Blocker: SIGKILL or SIGSTOP is on its way, which cannot be put back without acting at once.
+    :raises Blocker: SIGKILL or the SIGSTOP of a process that runs: put back, they would act at once.
     """
     thread = _complete(t, t.pending_thread, t.status.sig_pending)
     process = _complete(t, t.pending_process, t.status.shared_pending) if t.leader else ()
@@ -55,6 +58,8 @@ def _complete(t: TaskFacts, queued: Sequence[bytes], mask: int) -> tuple[bytes, 
     known = {siginfo_head(info)[0] for info in queued}
     bare = [siginfo(signal) for signal in bits(mask) if signal not in known]
     for signal in known.union(bits(mask)) & _UNBLOCKABLE.keys():
+        if signal == SIGSTOP and t.stopped:
+            continue
         name = _UNBLOCKABLE[signal]
         hint = "try again once it has arrived"
         raise Blocker(f"{name} is pending", code="signal-pending", pid=t.tid, resource=name, hint=hint)
@@ -68,12 +73,22 @@ def check(state: State, tid: int) -> None:
 
 
 def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
-    """Queue them to oneself."""
+    """Queue them to oneself, but for what no mask would hold back."""
     tgid = on.call(nr.getpid, why="whose thread this is")
-    for info in state.thread:
+    for info in _blockable(state.thread):
         on.call(nr.rt_tgsigqueueinfo, tgid, tid, siginfo_head(info)[0], info, why="pending signal of the thread")
-    for info in state.process:
+    for info in _blockable(state.process):
         on.call(nr.rt_sigqueueinfo, tgid, siginfo_head(info)[0], info, why="pending signal of the process")
+
+
+def _blockable(queue: Sequence[bytes]) -> list[bytes]:
+    return [info for info in queue if siginfo_head(info)[0] != SIGSTOP]
+
+
+def second_stops(state: State, tid: int) -> list[int]:
+    """The queues in which a SIGSTOP waits: that of thread ``tid``, and 0 for that of the process."""
+    queued = {tid: state.thread, 0: state.process}
+    return [owner for owner, queue in queued.items() if len(_blockable(queue)) < len(queue)]
 
 
 def queues(state: State) -> set[int]:
