@@ -32,6 +32,10 @@ class Typist:
         os.close(slave)
         self.sees("$ ")
 
+    def interrupts(self) -> None:
+        """Press Ctrl-C, and Enter: Python on its way into read(2) sees the signal only when the call returns."""
+        self.types("\x03\n")
+
     def types(self, text: str) -> None:
         """Press these keys."""
         os.write(self.master, text.encode())
@@ -81,7 +85,7 @@ def test_a_job_has_its_terminal_again(tmp_path: Path) -> None:
     user.sees("listening")
     user.types("one\n")
     user.sees("ONE")
-    user.types("\x03")
+    user.interrupts()
     user.sees("interrupt 1")
     for turn in range(2):
         job = os.tcgetpgrp(user.master)
@@ -92,7 +96,7 @@ def test_a_job_has_its_terminal_again(tmp_path: Path) -> None:
         user.types(f"replant restore image{turn} --pidfile pid\n")
         user.types("two\n")
         user.sees("TWO")
-        user.types("\x03")  # reaches the job, not the command: it has the terminal
+        user.interrupts()  # reaches the job, not the command: it has the terminal
         user.sees(f"interrupt {turn + 2}")
     user.types("\x04")
     user.sees("$ ")
