@@ -96,7 +96,8 @@ def uproot(program: Program, image: Path, words: tuple[str, ...], check: Callabl
         program.reap()
         return report
     if "--stop" in words:
-        assert state(program.root) == "T"
+        # It takes its SIGSTOP before any instruction, and when it gets to run.
+        wait.until(lambda: state(program.root) == "T", "the program is stopped")
     else:
         check()  # it went on, so it is no longer what the image holds: dump once more, for good
         again = image.with_name(image.name + ".last")
