@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from replant.derive.objects import Step
+    from replant.derive.sequence import Step
 
     Goal = Mapping[str, Thing]
 

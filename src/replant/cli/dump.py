@@ -100,7 +100,7 @@ def _modules() -> object:
     from replant.resources import registry
 
     registry.preload(())
-    return output, dump, registry.steps()
+    return output, dump, registry.task_kinds()
 
 
 def _tell(report: DumpReport) -> None:

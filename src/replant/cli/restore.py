@@ -74,7 +74,7 @@ def _modules() -> object:
     from replant.resources import registry
 
     registry.preload(())
-    return output, restore, registry.steps()
+    return output, restore, registry.process_order()
 
 
 def _tell(report: RestoreReport, words: Words) -> None:

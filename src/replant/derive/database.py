@@ -13,7 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .objects import Step, Thing
+    from .objects import Thing
+    from .sequence import Step
 
 RULES = {
     kind.name: kind

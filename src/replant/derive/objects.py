@@ -1,8 +1,9 @@
 """Objects and the classes of their slots: all that the solver knows of a domain.
 
 A domain declares kinds of things, a kind its slots, a slot how its value comes about. From that follow the steps that
-make a thing so, and what each step needs, gives and ends: facts, as tuples. Executing a step is a set operation on
-facts, so what the solver reasons with is what the simulator runs.
+make a thing so, and what each step needs, gives and ends (`replant.derive.sequence`): what the solver reasons with is
+what the simulator runs. A step is ``("make", thing, ((slot, value), …))``, ``("set", thing, slot, value)`` or
+``("unmake", thing)``; the reason of a need is the demand it comes from.
 
 | how      | example                            | steps that follow                                       |
 |----------|------------------------------------|---------------------------------------------------------|
@@ -17,13 +18,16 @@ the others and unmade when none needs it any more: helpers, keepers, placeholder
 
 from __future__ import annotations
 
+from .sequence import Step
+
 BIRTH, FREE, ONE_WAY, JOINABLE = "birth", "free", "one way", "joinable"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    Fact = tuple[Hashable, ...]
+    from .sequence import Fact
+
     Demand = tuple[str, str]  # the name of a thing and one of its slots
 
 
@@ -73,39 +77,6 @@ class Thing:
         self.values = values
 
 
-class Step:
-    """One step: ``("make", thing, ((slot, value), …))``, ``("set", thing, slot, value)`` or ``("unmake", thing)``.
-
-    ``needs`` pairs each fact with the demand it comes from (None: from the step itself); ``gives`` and ``ends`` are
-    facts.
-    """
-
-    __slots__ = ("ends", "gives", "needs", "op")
-
-    def __init__(
-        self,
-        op: tuple[Hashable, ...],
-        needs: Iterable[tuple[Fact, Demand | None]],
-        gives: Iterable[Fact],
-        ends: Iterable[Fact],
-    ) -> None:
-        self.op = op
-        self.needs = tuple(needs)
-        self.gives = tuple(gives)
-        self.ends = tuple(ends)
-
-    def __repr__(self) -> str:
-        return " ".join(map(str, self.op))
-
-    def run(self, facts: set[Fact]) -> list[Fact]:
-        """Do the step to a state; :return: the facts that it lacks, and then nothing is done."""
-        lacking = [fact for fact, _ in self.needs if fact not in facts and fact not in self.gives]
-        if not lacking:
-            facts.difference_update(self.ends)
-            facts.update(self.gives)
-        return lacking
-
-
 def exists(name: str) -> Fact:
     """The fact that a thing is there."""
     return ("exists", name)
@@ -120,7 +91,7 @@ def steps_for(name: str, thing: Thing, kind: Kind, how: Mapping[Demand, str]) ->
     for slot, value in thing.values.items():
         if slot in birth:
             continue
-        here: list[tuple[Fact, Demand | None]] = [(exists(name), None)]
+        here: list[tuple[Fact, Hashable]] = [(exists(name), None)]
         here += _needs(name, slot, value, kind.slots[slot])
         here += [(("is", name, b, kind.slots[b].start), (name, slot)) for b in kind.slots[slot].before]
         ends = [("is", name, slot, kind.slots[slot].start)] if how[name, slot] == ONE_WAY else []
@@ -130,11 +101,11 @@ def steps_for(name: str, thing: Thing, kind: Kind, how: Mapping[Demand, str]) ->
     return steps
 
 
-def _needs(name: str, slot: str, value: Hashable, declared: Slot) -> list[tuple[Fact, Demand | None]]:
+def _needs(name: str, slot: str, value: Hashable, declared: Slot) -> list[tuple[Fact, Hashable]]:
     """What writing a slot needs: the thing referred to, and that it is still as it must be."""
     if not declared.refers or value is None:
         return []
     demand = (name, slot)
-    needs: list[tuple[Fact, Demand | None]] = [(("exists", value), demand)]
+    needs: list[tuple[Fact, Hashable]] = [(("exists", value), demand)]
     needs += [(("is", value, other, wanted), demand) for other, wanted in declared.while_.items()]
     return needs

@@ -7,19 +7,18 @@ combination is left, the demands in what was learned are thinned out to a core: 
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from .objects import steps_for
+from .objects import exists, steps_for
+from .sequence import Blocked, arrange, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .objects import Demand, Fact, Kind, Step, Thing
+    from .objects import Demand, Kind, Thing
+    from .sequence import Edges, Step
 
     Choice = dict[Demand, str]
     Lesson = frozenset[tuple[Demand, str]]
-    Edges = list[dict[int, Lesson]]
 
 
 class Plan:
@@ -61,12 +60,13 @@ def solve(goal: Mapping[str, Thing], rules: Mapping[str, Kind]) -> Plan | Imposs
         if choice is None:
             core = _thin(goal, rules, lessons)
             return Impossible(_words(core), core, len(lessons))
-        steps, edges, lacking = _arrange(goal, rules, choice)
-        found = lacking or _ring(edges)
-        if found is not None:
-            lessons.append(found)
-            continue
-        return _checked(goal, steps, edges, len(lessons) + 1)
+        steps = _steps(goal, rules, choice)
+        try:
+            order, edges = arrange(steps)
+        except Blocked as blocked:
+            lessons.append(_lesson(blocked, choice))
+        else:
+            return _checked(goal, [steps[i] for i in order], _renumbered(order, edges), len(lessons) + 1)
 
 
 def _choose(goal: Mapping[str, Thing], rules: Mapping[str, Kind], lessons: list[Lesson]) -> Choice | None:
@@ -93,93 +93,35 @@ def _escapes(choice: Choice, lesson: Lesson, ways: Mapping[Demand, tuple[str, ..
         yield from ({**choice, demand: other} for other in later)
 
 
-def _arrange(
-    goal: Mapping[str, Thing], rules: Mapping[str, Kind], choice: Choice
-) -> tuple[list[Step], Edges, Lesson | None]:
-    """The steps, what each has to wait for and because of which choices; or the choices that lack something."""
-    steps = [s for name, thing in goal.items() for s in steps_for(name, thing, rules[thing.kind], choice)]
-    givers = {fact: i for i, step in enumerate(steps) for fact in step.gives}
-    enders = {fact: i for i, step in enumerate(steps) for fact in step.ends}
-    edges: Edges = [{} for _ in steps]
-    for i, step in enumerate(steps):
-        for fact, demand in step.needs:
-            because: Lesson = frozenset() if demand is None else frozenset({(demand, choice[demand])})
-            if fact not in givers:
-                return steps, edges, because
-            if givers[fact] == i:  # what a step gives itself, as a row that refers to itself
-                continue
-            _wait(edges, i, givers[fact], because)
-            if fact in enders and enders[fact] != i:
-                _wait(edges, enders[fact], i, because)
-    return steps, edges, None
+def _steps(goal: Mapping[str, Thing], rules: Mapping[str, Kind], choice: Choice) -> list[Step]:
+    return [s for name, thing in goal.items() for s in steps_for(name, thing, rules[thing.kind], choice)]
 
 
-def _wait(edges: Edges, later: int, earlier: int, because: Lesson) -> None:
-    known = edges[later].get(earlier)
-    if known is None or len(because) < len(known):
-        edges[later][earlier] = because
+def _lesson(blocked: Blocked, choice: Choice) -> Lesson:
+    """The choices behind it."""
+    demands = {demand: how for demand, how in choice.items() if demand in blocked.reasons}
+    return frozenset(demands.items())
 
 
-def _ring(edges: Edges) -> Lesson | None:
-    """The choices behind a ring of waiting steps, or None if there is none."""
-    state = bytearray(len(edges))  # 1: on the way, 2: done
-    for start in range(len(edges)):
-        way = [(start, iter(edges[start]))] if not state[start] else []
-        state[start] = state[start] or 1
-        while way:
-            node, rest = way[-1]
-            following = next(rest, None)
-            if following is None:
-                state[node] = 2
-                way.pop()
-            elif state[following] == 1:
-                nodes = [n for n, _ in way]
-                ring = [*nodes[nodes.index(following) :], following]
-                return frozenset().union(*(edges[a][b] for a, b in pairwise(ring)))
-            elif not state[following]:
-                state[following] = 1
-                way.append((following, iter(edges[following])))
-    return None
+def _renumbered(order: list[int], edges: Edges) -> list[list[int]]:
+    place = {i: position for position, i in enumerate(order)}
+    return [sorted(place[j] for j in edges[i]) for i in order]
 
 
-def _checked(goal: Mapping[str, Thing], steps: list[Step], edges: Edges, tries: int) -> Plan:
-    """Put the steps into an order and run them on the facts.
+def _checked(goal: Mapping[str, Thing], steps: list[Step], after: list[list[int]], tries: int) -> Plan:
+    """Run the steps on the facts.
 
     :raises Bug: if a step lacks something after all, or a thing is not there at the end.
     """
-    order = _order(edges)
-    place = {i: position for position, i in enumerate(order)}
-    facts: set[Fact] = set()
-    for i in order:
-        lacking = steps[i].run(facts)
-        if lacking:
-            raise _bug(f"{steps[i]!r} lacks {lacking}")
+    facts = run(steps)
     for name, thing in goal.items():
-        if (("exists", name) in facts) == thing.passing:
-            raise _bug(f"{name} is there and should not be, or the other way round")
-    return Plan([steps[i] for i in order], [sorted(place[j] for j in edges[i]) for i in order], tries)
+        if (exists(name) in facts) == thing.passing:
+            from ..errors import Bug
 
-
-def _order(edges: Edges) -> list[int]:
-    """One order in which everything comes after what it waits for; the order of declaration where that is free."""
-    from heapq import heapify, heappop, heappush
-
-    missing = [len(waits) for waits in edges]
-    following: list[list[int]] = [[] for _ in edges]
-    for i, waits in enumerate(edges):
-        for earlier in waits:
-            following[earlier].append(i)
-    ready = [i for i, count in enumerate(missing) if not count]
-    heapify(ready)
-    order = []
-    while ready:
-        i = heappop(ready)
-        order.append(i)
-        for later in following[i]:
-            missing[later] -= 1
-            if not missing[later]:
-                heappush(ready, later)
-    return order
+            raise Bug(
+                f"the plan is wrong: {name} is there and should not be, or the other way round", code="plan-wrong"
+            )
+    return Plan(steps, after, tries)
 
 
 def _thin(goal: Mapping[str, Thing], rules: Mapping[str, Kind], lessons: list[Lesson]) -> list[Demand]:
@@ -203,18 +145,13 @@ def _possible(goal: Mapping[str, Thing], rules: Mapping[str, Kind], kept: list[D
         choice = _choose(lean, rules, lessons)
         if choice is None:
             return False
-        _, edges, lacking = _arrange(lean, rules, choice)
-        found = lacking or _ring(edges)
-        if found is None:
+        try:
+            arrange(_steps(lean, rules, choice))
+        except Blocked as blocked:
+            lessons.append(_lesson(blocked, choice))
+        else:
             return True
-        lessons.append(found)
 
 
 def _words(core: list[Demand]) -> str:
     return "these cannot all be had: " + ", ".join(f"{slot} of {name}" for name, slot in core)
-
-
-def _bug(what: str) -> Exception:
-    from ..errors import Bug
-
-    return Bug(f"the plan is wrong: {what}", code="plan-wrong", hint="please report the goal")

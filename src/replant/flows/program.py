@@ -1,7 +1,7 @@
 """From a model to a program: what the restorer opens, what each process and each thread does, in which order.
 
-Nothing here runs a call. The tree itself (who forks whom) is derived by `replant.derive`; the order of the kinds inside
-a thread by `replant.resources.order`; what a kind needs comes from its module.
+Nothing here runs a call. The tree itself (who forks whom) is derived by `replant.derive`, and so is what each process
+and thread does in which order (`replant.resources.order`); what a kind needs is declared in its module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
 from replant.flows.opening import Opening
 from replant.pages.fill import fill_calls
-from replant.resources import advice, order, registry
+from replant.resources import advice, registry
 from replant.tracee import blob
 
 TYPE_CHECKING = False
@@ -65,13 +65,21 @@ class Program:
         self.sharers = {t.files_of for t in model.tasks} - {0}  # of each shared descriptor table the first
         self.notes: dict[object, Any] = {}
         self._policy = policy
-        self._late = order.late(registry.steps())
+        self._given = {
+            "family": self._family,
+            "descriptors": self._descriptors,
+            "threads": self._threads,
+            "extended state": self._xstate,
+            "closing": self._closing,
+        }
+        self._order = registry.process_order()
         self._states: dict[int, dict[str, Frozen]] = {}
         for a in model.attributes:
             self._states.setdefault(a.tid, {})[a.kind] = a.state
         self._births: dict[int, Sequence[int | Call]] = {}
-        kinds = registry.task_kinds().items()
-        self._birth_kinds = [(name, kind.births) for name, kind in kinds if hasattr(kind, "births")]
+        kinds = registry.task_kinds()
+        self._kinds = [(name, kinds[name]) for name in self._order.leader if name in kinds]
+        self._birth_kinds = [(name, kind.births) for name, kind in self._kinds if hasattr(kind, "births")]
         self.files = Opening(model, pages.stores, self)
 
     # what kinds may ask
@@ -167,7 +175,7 @@ class Program:
 
     def queued_for(self, task: Task) -> set[int]:
         """The signals that a process or one of its threads will have pending."""
-        hooks = [(n, registry.hook(k, "queues")) for n, k in registry.task_kinds().items()]
+        hooks = [(n, registry.hook(k, "queues")) for n, k in self._kinds]
         states = [(queues, self.state(name, tid)) for name, queues in hooks if queues for tid in task.threads]
         return {signal for queues, state in states if state is not None for signal in queues(state)}
 
@@ -185,55 +193,59 @@ class Program:
         A long program comes in parts, so that the process works on one while the next is being built.
         """
         on = Track(str(pid))
-        on.call(x86_64.rt_sigaction, _SIGCHLD, bytes(32), 0, 8, why="forget the children that died on the way")
         task = self.tasks[pid]
         alone = len(task.threads) == 1
-        own = {"descriptors": self._descriptors, "threads": self._threads}
-        for name in registry.steps():
-            if name == "memory":
-                on = yield from self._memory(task, on)
-            elif name in own:
-                own[name](task, on)
-            elif alone or name not in self._late:
-                self._attribute(name, pid, on)
-        self._xstate(pid, on)
-        if not self._is_shared(task):
-            self._close(task, on)
+        for name in self._order.leader:
+            if alone or name not in self._order.late:
+                if name == "memory":
+                    on = yield from self._memory(task, on)
+                else:
+                    self._step(name, pid, on)
         yield on
+
+    def _step(self, name: str, tid: int, on: Track) -> None:
+        given = self._given.get(name)
+        if given is not None:
+            given(tid, on)
+        else:
+            self._attribute(name, tid, on)
+
+    def _family(self, pid: int, on: Track) -> None:
+        on.call(x86_64.rt_sigaction, _SIGCHLD, bytes(32), 0, 8, why="forget the children that died on the way")
 
     def shared(self, pid: int) -> Track:
         """What the first of those does who share a descriptor table, when all of them have done their part."""
         on = Track(str(pid))
-        self._close(self.tasks[pid], on)
+        self._close(pid, on)
         return on
 
-    def _is_shared(self, task: Task) -> bool:
-        return task.files_of != 0 or task.pid in self.sharers
+    def _closing(self, pid: int, on: Track) -> None:
+        if not self.tasks[pid].files_of and pid not in self.sharers:
+            self._close(pid, on)
 
-    def _close(self, task: Task, on: Track) -> None:
+    def _close(self, pid: int, on: Track) -> None:
         on.call(x86_64.close_range, self.files.lowest, self.files.highest, 0, why="descriptors of the restore")
-        self.files.settle(self.tables[task.pid], on)
+        self.files.settle(self.tables[pid], on)
 
     def thread(self, tid: int) -> Track:
         """What a thread other than the first does."""
         on = Track(str(tid))
         self._give_birth(tid, on)
-        for name in registry.steps():
-            self._attribute(name, tid, on)
-        self._xstate(tid, on)
+        for name in self._order.thread:
+            self._step(name, tid, on)
         return on
 
     def late(self, pid: int) -> Track:
         """What the first of several threads does when all of them have done their part."""
         on = Track(str(pid))
-        for name in registry.steps():
-            if name in self._late:
-                self._attribute(name, pid, on)
+        for name in self._order.leader:
+            if name in self._order.late:
+                self._step(name, pid, on)
         return on
 
     def dying(self, pid: int, on: Track) -> None:
         """What a dead process does before it dies: it becomes who it was."""
-        for name, kind in registry.task_kinds().items():
+        for name, kind in self._kinds:
             if registry.hook(kind, "DEAD"):
                 self._attribute(name, pid, on)
 
@@ -256,9 +268,9 @@ class Program:
         if state is not None:
             registry.task_kinds()[name].make(state, tid, on, self)
 
-    def _threads(self, task: Task, on: Track) -> None:
-        self._births.update(self._birth_plan(task))
-        self._give_birth(task.pid, on)
+    def _threads(self, pid: int, on: Track) -> None:
+        self._births.update(self._birth_plan(self.tasks[pid]))
+        self._give_birth(pid, on)
 
     def _birth_plan(self, task: Task) -> Mapping[int, Sequence[int | Call]]:
         """Who clones which thread, with what in between; as a rule the leader clones all of them."""
@@ -277,7 +289,7 @@ class Program:
 
     def entering(self) -> Track:
         """What the restorer does about processes that have nothing yet."""
-        hooks = [(name, enter) for name, k in registry.task_kinds().items() if (enter := registry.hook(k, "enter"))]
+        hooks = [(name, enter) for name, k in self._kinds if (enter := registry.hook(k, "enter"))]
         for task in alive(self.model):
             for name, enter in hooks:
                 state = self.state(name, task.pid)
@@ -287,11 +299,11 @@ class Program:
 
     def attributes_outside(self) -> Track:
         """What the restorer writes about tasks that exist: files of /proc, owners of signals."""
-        for tid, states in self._states.items():
-            for name, state in states.items():
-                make = registry.hook(registry.task_kinds()[name], "make_outside")
-                if make is not None:
-                    make(state, tid, self.outside, self)
+        for name, kind in self._kinds:
+            make = registry.hook(kind, "make_outside")
+            for tid, states in self._states.items() if make is not None else ():
+                if name in states:
+                    make(states[name], tid, self.outside, self)
         self.files.owners(self.outside)
         self.files.finish(self.outside)
         return self.outside
@@ -347,7 +359,8 @@ class Program:
                 prot = vma.prot | mman.PROT_WRITE if filled else vma.prot
                 yield vma, self.fd(vma.file) if vma.file >= 0 else -1, prot
 
-    def _descriptors(self, task: Task, on: Track) -> None:
+    def _descriptors(self, pid: int, on: Track) -> None:
+        task = self.tasks[pid]
         if not task.files_of:
             self.files.place(self.tables[task.pid], on)
         if task.root >= 0:

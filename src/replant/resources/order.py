@@ -1,87 +1,114 @@
-"""Puts kinds in the order in which they can be made: users of a thing before those who spoil it, setters after.
+"""The order in which a process and its threads become what they were: derived from what each kind declares.
 
-The words of ``USES``, ``SPOILS`` and ``SETS`` are the whole knowledge (`replant.resources.task` lists them): the order
-is derived, and a cycle is an error that names the kinds on it. What the conductor does itself (memory, threads) is a
-`Given` step in the same order.
+The words of ``USES``, ``SPOILS`` and ``SETS`` are the whole knowledge (`replant.resources.task` lists them). From them
+come steps of the leader and of one thread that stands for all others, with facts of the process or of each of the two;
+`replant.derive.sequence` orders them, and every order is run on the facts before it is used. What the program does
+itself (memory, threads) is a `Given` step in the same order. One order of all kinds serves every process: leaving out
+a step takes away what others wait for, and adds nothing.
 """
 
 from __future__ import annotations
 
+from replant.derive.sequence import Blocked, Step, arrange, run
 from replant.errors import Bug
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeVar
+    from collections.abc import Iterable, Iterator, Mapping
 
-    S = TypeVar("S")
+    from replant.derive.sequence import Edges, Fact
+    from replant.resources.protocol import TaskKind
 
-#: words that are facts of one thread: what another thread does never spoils them
-OF_A_THREAD = frozenset({"privilege", "pending", "pdeathsig"})
+    Declared = Mapping[str, "TaskKind | Given"]
+
+LEADER, THREAD = "leader", "thread"
 
 
 class Given:
-    """A step that is no kind: it makes the words of ``GIVES`` true for whoever uses them."""
+    """A step that is no kind; ``GIVES`` are the words that it makes true for whoever uses them."""
 
-    SETS: tuple[str, ...] = ()
-    SCOPE = "process"
+    def __init__(
+        self,
+        *,
+        gives: tuple[str, ...] = (),
+        uses: tuple[str, ...] = (),
+        spoils: tuple[str, ...] = (),
+        scope: str = "process",
+    ) -> None:
+        self.GIVES, self.USES, self.SPOILS, self.SETS, self.SCOPE = gives, uses, spoils, (), scope
 
-    def __init__(self, *, gives: tuple[str, ...], uses: tuple[str, ...] = (), spoils: tuple[str, ...] = ()) -> None:
-        self.GIVES, self.USES, self.SPOILS = gives, uses, spoils
 
+class Order:
+    """``leader`` and ``thread``: the names of the steps that each does, in order.
 
-def arrange(steps: dict[str, S]) -> dict[str, S]:
-    """The same steps, each after everything that must precede it; ties by name, so that the order is stable.
-
-    :raises Bug: the words form a cycle.
+    ``late`` are those of the leader that wait for a step of a thread: where there are threads, it does them when all
+    threads have done theirs.
     """
-    before = _predecessors(steps)
-    done: dict[str, S] = {}
-    while len(done) < len(steps):
-        ready = [n for n in sorted(before) if n not in done and before[n] <= done.keys()]
-        if not ready:
-            raise Bug(f"steps wait for each other: {sorted(steps.keys() - done.keys())}")
-        done.update({n: steps[n] for n in ready})
-    return done
+
+    __slots__ = ("_edges", "_steps", "late", "leader", "thread")
+
+    def __init__(self, steps: list[Step], order: list[int], edges: Edges) -> None:
+        self._steps, self._edges = steps, edges
+        of = {who: [i for i in order if steps[i].op[0] == who] for who in (LEADER, THREAD)}
+        waiting = set(of[THREAD])
+        for i in order:
+            if not waiting.isdisjoint(edges[i]):
+                waiting.add(i)
+        self.leader, self.thread = (tuple(str(steps[i].op[1]) for i in of[who]) for who in (LEADER, THREAD))
+        self.late = frozenset(str(steps[i].op[1]) for i in of[LEADER] if i in waiting)
+
+    def waits(self, name: str, who: str = LEADER) -> Iterator[tuple[str, str, str]]:
+        """What a step waits for: who does that, its name, and the word that is the reason."""
+        index = next(i for i, step in enumerate(self._steps) if step.op == (who, name))
+        for earlier, word in sorted(self._edges[index].items()):
+            actor, other = self._steps[earlier].op
+            yield str(actor), str(other), str(word)
 
 
-def _predecessors(steps: dict[str, S]) -> dict[str, set[str]]:
-    """For each step those that must come before it."""
-    users, spoilers, givers = (_by_word(steps, which) for which in ("USES", "SPOILS", "GIVES"))
-    nobody: set[str] = set()
-    before: dict[str, set[str]] = {}
-    for name, step in steps.items():
-        earlier: set[str] = set()
-        for which, others in (("SPOILS", users), ("SETS", spoilers), ("USES", givers)):
-            for word in getattr(step, which, ()):
-                earlier |= others.get(word, nobody)
-        before[name] = earlier - {name}
-    return before
+def arranged(declared: Declared, holds: Iterable[str], of_a_thread: frozenset[str]) -> Order:
+    """The order of all steps, ties as they are declared.
+
+    ``holds``: the words that are true from the beginning. ``of_a_thread``: those that say something of one thread, so
+    that what another thread does never spoils them.
+
+    :raises Bug: nothing gives a word that is used, or steps wait for each other.
+    """
+    actors = [(who, name, kind) for who in (LEADER, THREAD) for name, kind in declared.items() if _does(who, kind)]
+    spoilers: dict[Fact, list[Fact]] = {}
+    steps = []
+    for who, name, kind in actors:
+        spoils = [_fact(word, who, of_a_thread) for word in kind.SPOILS]
+        gives: list[Fact] = [(word,) for word in kind.GIVES] if isinstance(kind, Given) else []
+        for fact in spoils:
+            gives.append((fact, who, name))
+            spoilers.setdefault(fact, []).append(gives[-1])
+        steps.append(Step((who, name), (), gives, spoils))
+    for step, (who, _, kind) in zip(steps, actors, strict=True):
+        needs = [(_fact(word, who, of_a_thread), word) for word in kind.USES]
+        for word in kind.SETS:
+            needs += [(spoiled, word) for spoiled in spoilers.get(_fact(word, who, of_a_thread), ())]
+        step.needs = (*needs, _BORN) if who == THREAD else tuple(needs)
+    return _checked(steps, {_fact(word, who, of_a_thread) for word in holds for who in (LEADER, THREAD)})
 
 
-def _by_word(steps: dict[str, S], which: str) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for name, step in steps.items():
-        for word in getattr(step, which, ()):
-            found.setdefault(word, set()).add(name)
+_BORN: tuple[Fact, str] = (("threads",), "threads")
+
+
+def _fact(word: str, who: str, of_a_thread: frozenset[str]) -> Fact:
+    return (word, who) if word in of_a_thread else (word,)
+
+
+def _does(who: str, kind: TaskKind | Given) -> bool:
+    return who == LEADER or kind.SCOPE == THREAD
+
+
+def _checked(steps: list[Step], holds: set[Fact]) -> Order:
+    try:
+        found = Order(steps, *arrange(steps, holds))
+    except Blocked as blocked:
+        raise Bug(f"steps of a restore have no order, for {sorted(map(str, blocked.reasons))}: {blocked}") from None
+    by_op = {step.op: step for step in steps}
+    early = [(LEADER, name) for name in found.leader if name not in found.late]
+    late = [(LEADER, name) for name in found.leader if name in found.late]
+    run([by_op[op] for op in [*early, *((THREAD, name) for name in found.thread), *late]], holds)
     return found
-
-
-def late(steps: dict[str, S]) -> frozenset[str]:
-    """What the leader does only when all threads have done their part, in the order of ``steps``.
-
-    It spoils a fact of the process that a thread may still use, sets one that a thread may still spoil, or comes after
-    such a step. (What it does before it clones its threads is no matter: they begin after that.)
-    """
-    threads = [s for s in steps.values() if getattr(s, "SCOPE", "") == "thread"]
-    used, spoiled = (frozenset().union(*(_words(s, w) for s in threads)) - OF_A_THREAD for w in ("USES", "SPOILS"))
-    before, waiting = _predecessors(steps), set[str]()
-    for name, step in steps.items():  # they are in order, so one pass is enough
-        process = getattr(step, "SCOPE", "") == "process" and not isinstance(step, Given)
-        waits = process and (_words(step, "SPOILS") & used or _words(step, "SETS") & spoiled)
-        if waits or before[name] & waiting:
-            waiting.add(name)
-    return frozenset(waiting)
-
-
-def _words(step: object, which: str) -> frozenset[str]:
-    return frozenset(getattr(step, which, ()))

@@ -48,7 +48,7 @@ _NAMELESS = {
 _files: dict[str, FileKind | None] = {}
 _maps: dict[str, MapKind] = {}
 _tasks: dict[str, TaskKind] = {}
-_steps: dict[str, TaskKind | order.Given] = {}
+_order: list[order.Order] = []
 
 
 def file_name(f: FileFacts) -> str:
@@ -259,30 +259,35 @@ def _known(name: str) -> FileKind:
     return kind
 
 
-#: what a process does besides its kinds, in the same order as they
+#: What a process does besides its kinds, in the same order as they. Extended registers have the rights of protection
+#: keys; what `settle` of kinds does needs everything else of the restore to be closed.
 STEPS = {
-    "memory": order.Given(gives=("memory",), uses=("mapping", "room", "privilege"), spoils=("bare",)),
-    "descriptors": order.Given(gives=(), uses=("room", "privilege"), spoils=("root",)),
+    "family": order.Given(gives=("family",), spoils=("dispositions", "pending")),
+    "descriptors": order.Given(uses=("room", "privilege", "open"), spoils=("root",)),
+    "memory": order.Given(gives=("memory",), uses=("mapping", "room", "privilege", "access", "open"), spoils=("bare",)),
     "threads": order.Given(gives=("threads",), uses=("clone", "room", "privilege"), spoils=("alone",)),
+    "extended state": order.Given(spoils=("access",), scope="thread"),
+    "closing": order.Given(spoils=("open",)),
 }
 
 
-def steps() -> dict[str, TaskKind | order.Given]:
-    """Every kind of `replant.resources.task` and every given step, in the order in which they can be made."""
-    if not _steps:
+def process_order() -> order.Order:
+    """The order of all kinds of `replant.resources.task` and all `STEPS`, in a process and its threads."""
+    if not _order:
+        from replant.resources import task
+
+        _order.append(order.arranged({**task_kinds(), **STEPS}, task.HOLDS, task.OF_A_THREAD))
+    return _order[0]
+
+
+def task_kinds() -> dict[str, TaskKind]:
+    """Every kind of `replant.resources.task`, by name."""
+    if not _tasks:
         from replant.resources import task
 
         folder = os.path.dirname(task.__file__ or "")
         names = sorted(n[:-3] for n in os.listdir(folder) if n.endswith(".py") and not n.startswith("_"))
-        found: dict[str, TaskKind | order.Given] = {n: _module(f"replant.resources.task.{n}") for n in names}
-        _steps.update(order.arrange({**found, **STEPS}))
-    return _steps
-
-
-def task_kinds() -> dict[str, TaskKind]:
-    """Every kind of `replant.resources.task`, in order."""
-    if not _tasks:
-        _tasks.update({n: k for n, k in steps().items() if not isinstance(k, order.Given)})
+        _tasks.update({n: _module(f"replant.resources.task.{n}") for n in names})
     return _tasks
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "process"
-USES = ("memory", "room", "privilege")
+USES = ("memory", "access", "open", "room", "privilege")
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
 ASKS: tuple[Call, ...] = ()

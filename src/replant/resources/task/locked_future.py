@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "process"
-USES = ("memory", "privilege", "room")
+USES = ("privilege", "room")
 SPOILS = ("mapping",)
 SETS: tuple[str, ...] = ()
 ASKS: tuple[Call, ...] = ()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "process"
-USES = ("memory",)
+USES: tuple[str, ...] = ()
 SPOILS = ("mapping", "clone")
 SETS: tuple[str, ...] = ()
 ASKS = (Call(nr.prctl, PR_GET_MDWE, 0, 0, 0, 0, why="deny write and execute"),)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "process"
-USES = ("room", "memory")
+USES = ("room", "memory", "open")
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
 ASKS = (

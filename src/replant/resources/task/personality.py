@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 VERSION = 1
 SCOPE = "thread"
 # READ_IMPLIES_EXEC would change the protection of what is mapped later
-USES = ("memory",)
+USES: tuple[str, ...] = ()
 SPOILS = ("mapping",)
 SETS: tuple[str, ...] = ()
 ASKS = (Call(nr.personality, 0xFFFFFFFF, why="personality"),)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "thread"
-USES = ("memory",)
+USES = ("memory", "access")
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
 ASKS: tuple[Call, ...] = ()
