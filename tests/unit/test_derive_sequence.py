@@ -38,7 +38,7 @@ def works(steps: tuple[Step, ...], holds: set[tuple[str]]) -> bool:
 
 @pytest.mark.parametrize("seed", range(300))
 def test_an_order_is_found_where_one_works(seed: int) -> None:
-    """Against every order, run on the facts; a giver that comes after an end would revive the fact, which is not used."""
+    """Against every order, run on the facts; that a giver revives a fact which was ended is not made use of."""
     steps = random_steps(Random(seed))
     given = {fact for step in steps for fact in step.gives}
     holds = {(word,) for word in WORDS} - given
