@@ -153,6 +153,7 @@ class _Hands:
     def __init__(self, inside: Inside, store: PageWriter, written: Callable[[int], None]) -> None:
         self._inside = inside
         self._written = written
+        self._whole = True  # nothing was left out that is to be copied from outside afterwards
         self._thread = inside.task.threads[0]
         inside.enter(self._thread, _PROGRAM)
         track = Track("the process")
@@ -181,8 +182,11 @@ class _Hands:
         for part in _portions(calls):
             track = Track("the process")
             track.calls = part
-            self._written(part[0].args[3])  # type: ignore[arg-type]
-            answers += self._inside.ask(self._thread, _guarded(track, self.fd))
+            if self._whole:
+                self._written(part[0].args[3])  # type: ignore[arg-type]
+            done = self._inside.ask(self._thread, _guarded(track, self.fd))
+            self._whole &= all(answer.ret == call.args[2] for answer, call in zip(done, part, strict=True))
+            answers += done
         return answers
 
     def _search_and_close(self, store: PageWriter) -> None:
