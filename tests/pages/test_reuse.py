@@ -13,8 +13,9 @@ from pages.target import PAGE, Target
 from replant.abi import mman, userfaultfd, x86_64
 from replant.abi.call import Call
 from replant.abi.libc import syscall
+from replant.flows.tracking import Tracking
 from replant.model.invariants import GUARD
-from replant.model.tree import Vma
+from replant.model.tree import Mm, Vma
 from replant.pages.reuse import settle
 from replant.pages.scan import Scan, is_watched, protect, since
 
@@ -123,6 +124,28 @@ def test_what_is_not_watched_is_new(target: Target, tracking: int, way: str) -> 
         os.close(tracking)
     assert not is_watched(target.pid, vma.start, vma.end)
     assert rows(target, vma) == ([(0, 10)], [])
+
+
+def test_a_mapping_that_has_lost_its_watch_is_watched_anew(target: Target, tracking: int) -> None:
+    """A watched mapping that mremap(2) puts beside another becomes one with it, which ends the watch of both."""
+    place = target.map(30)
+    target.ask([Call(x86_64.munmap, place.start, 30 * PAGE)])
+    one, other = target.map(10, at=place.start), target.map(10, at=place.start + 20 * PAGE)
+    target.fill(one.start, 10 * PAGE, 1)
+    with Tracking(target.pid) as tracked:
+        tracked.fds[target.pid] = os.dup(tracking)
+        tracked.watch(Mm(target.pid, (one, other)))
+        protect(target.pid, [one, other])
+        fixed = mman.MREMAP_MAYMOVE | mman.MREMAP_FIXED
+        target.ask([Call(x86_64.mremap, other.start, 10 * PAGE, 10 * PAGE, fixed, one.end)])
+        assert not is_watched(target.pid, one.start, one.end)
+        target.write(one.start + 3 * PAGE, b"while it is not watched")
+        assert rows(target, one) == ([(0, 10)], [])
+        tracked.watch(Mm(target.pid, (one,)))
+        protect(target.pid, [one])
+        assert rows(target, one) == ([], [(0, 10)])
+        target.write(one.start + 3 * PAGE, b"and when it is again")
+        assert rows(target, one) == ([(3, 1)], [(0, 3), (4, 6)])
 
 
 def test_what_somebody_else_watches_cannot_be(target: Target, tracking: int) -> None:

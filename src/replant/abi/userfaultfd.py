@@ -26,7 +26,7 @@ WP_ASYNC = 1 << 15
 MESSAGE = 32
 
 _API, _REGISTER, _WAKE = 0xC018AA3F, 0xC020AA00, 0x8010AA02
-_COPY, _ZEROPAGE, _POISON = 0xC028AA03, 0xC020AA04, 0xC020AA08
+_COPY, _ZEROPAGE, _WRITEPROTECT, _POISON = 0xC028AA03, 0xC020AA04, 0xC018AA06, 0xC020AA08
 _MISSING, _WP = 1, 2
 #: of the system call, for WP_ASYNC; UFFD_USER_MODE_ONLY needs no privilege, and nobody handles faults
 QUIETLY = os.O_CLOEXEC | os.O_NONBLOCK | 1
@@ -53,6 +53,14 @@ def note_writes(fd: int, start: int, length: int) -> bool:
     if done < 0 and -done not in (errno.EINVAL, errno.EBUSY, errno.EPERM):
         raise OSError(-done, os.strerror(-done))
     return done >= 0
+
+
+def take_marks(fd: int, start: int, length: int) -> None:
+    """Take the protection from all pages of a mapping whose writes are noted: they count as written.
+
+    :raises OSError: ENOENT: its writes are not noted; ENOMEM, ESRCH: the address space is gone.
+    """
+    syscall(x86_64.ioctl, fd, _WRITEPROTECT, bytearray(pack("<QQQ", start, length, 0)))
 
 
 def wake(fd: int, start: int, length: int) -> None:

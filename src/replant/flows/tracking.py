@@ -23,7 +23,7 @@ from replant.abi.signal import SIGKILL
 from replant.errors import Blocker, ReplantError, TaskGone
 from replant.journal import DEBUG, WARNING, current, site
 from replant.observe import procfs
-from replant.pages.scan import private, protect
+from replant.pages.scan import marked, private, protect
 from replant.tracee.batch import CallFailed
 from replant.tracee.questions import Questions
 from replant.tracee.remote import Inside
@@ -100,8 +100,13 @@ class Tracking:
     def watch(self, mm: Mm) -> None:
         """Watch the mappings that are not watched yet. :raises OSError: it cannot be tracked."""
         fd = self.fds[mm.pid]
-        watched = [userfaultfd.note_writes(fd, v.start, v.end - v.start) for v in mm.vmas if _can_be_watched(v)]
-        _WATCHED(current(), mm.pid, sum(watched))
+        vmas = [v for v in mm.vmas if _can_be_watched(v)]
+        before = marked(mm.pid, vmas)
+        watched = [v for v in vmas if userfaultfd.note_writes(fd, v.start, v.end - v.start)]
+        for v in before:
+            if v in watched:  # else it is somebody else's, with marks of its own
+                userfaultfd.take_marks(fd, v.start, v.end - v.start)
+        _WATCHED(current(), mm.pid, len(watched))
 
     def _watch_anew(self, mm: Mm, task: FrozenTask) -> None:
         if mm.pid in self.fds:

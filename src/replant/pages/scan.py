@@ -5,6 +5,7 @@ As built::
     scan(pid, vmas) -> Scan           # .runs: array('Q') of start, length, start, length, …; .guards likewise
     since(pid, vmas, known) -> Scan   # .kept: rows of ``known`` (`Mm.runs`) that are still right
     protect(pid, vmas) -> None        # the moment that the next `since` is about
+    marked(pid, vmas) -> list of Vma  # those with marks of a watch that has ended
     private(vmas) -> list of Vma      # the mappings that count
 
 A page counts if it is present or swapped out, belongs to no file and is not the shared page of zeros. Contents of
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import errno
 import os
+from _bisect import bisect_left
 from array import array
 from itertools import groupby
 
@@ -115,6 +117,26 @@ def protect(pid: int, vmas: Iterable[Vma]) -> None:
             pagemap_scan(fd, kept[0].start, kept[-1].end, 0, new, 0, 0, PM_SCAN_WP_MATCHING)
         finally:
             os.close(fd)
+
+
+def marked(pid: int, vmas: Iterable[Vma]) -> list[Vma]:
+    """The mappings that are not watched, but have pages with the mark of protection. Raises as `scan`.
+
+    A mapping can lose its watch and keep its marks: where mremap(2) puts a watched one beside it, the kernel makes one
+    of both, and ends the watch of what was moved (without UFFD_EVENT_REMAP), which is then all of it. A write passes
+    over such a mark and leaves it. If the mapping is watched again, the page is taken for one that nobody has written.
+    """
+    kept = private(vmas)
+    if not kept:
+        return []
+    none = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN
+    fd = _pagemap(pid)
+    try:
+        found = pagemap_scan(fd, kept[0].start, kept[-1].end, none, none, PAGE_IS_PRESENT | PAGE_IS_SWAPPED, 0)
+    finally:
+        os.close(fd)
+    starts = _cut(found, kept).runs[0::2]
+    return [v for v in kept if bisect_left(starts, v.start) < bisect_left(starts, v.end)]
 
 
 def is_watched(pid: int, start: int, end: int) -> bool:
