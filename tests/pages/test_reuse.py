@@ -128,9 +128,9 @@ def test_what_is_not_watched_is_new(target: Target, tracking: int, way: str) -> 
 
 def test_a_mapping_that_has_lost_its_watch_is_watched_anew(target: Target, tracking: int) -> None:
     """A watched mapping that mremap(2) puts beside another becomes one with it, which ends the watch of both."""
-    place = target.map(30)
-    target.ask([Call(x86_64.munmap, place.start, 30 * PAGE)])
-    one, other = target.map(10, at=place.start), target.map(10, at=place.start + 20 * PAGE)
+    hole = target.map(60).start  # room around both: what is mapped beside others may be one with these
+    target.ask([Call(x86_64.munmap, hole, 60 * PAGE)])
+    one, other = target.map(10, at=hole + 10 * PAGE), target.map(10, at=hole + 40 * PAGE)
     target.fill(one.start, 10 * PAGE, 1)
     with Tracking(target.pid) as tracked:
         tracked.fds[target.pid] = os.dup(tracking)
