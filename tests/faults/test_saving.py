@@ -11,6 +11,7 @@ import pytest
 
 from live import wait
 from live.command import command
+from replant.abi import x86_64
 
 pytestmark = pytest.mark.timeout(120)
 PROGRAM = """
@@ -27,6 +28,10 @@ KILLS = 8
 
 def descriptors(pid: int) -> dict[str, str]:
     return {name: os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+
+
+def waits_for_a_signal(pid: int) -> bool:
+    return Path(f"/proc/{pid}/syscall").read_text().split()[0] == str(x86_64.pause)
 
 
 def holds_store(pid: int) -> bool:
@@ -50,8 +55,9 @@ def test_the_store_is_closed_if_the_dump_is_killed(tmp_path: Path) -> None:
             wait.until(lambda: not holds_store(program.pid), "the store stays open")
             assert descriptors(program.pid) == before
             wait.until(lambda: Path(f"/proc/{program.pid}/maps").read_text() == maps, "the arena stays")
+            wait.until(lambda: waits_for_a_signal(program.pid), "it is not back in its system call")
             program.terminate()
-            assert program.wait(20) == 0
+            assert program.wait(60) == 0
         finally:
             program.kill()
 

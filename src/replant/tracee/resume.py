@@ -61,7 +61,10 @@ def reopen(thread: FrozenThread) -> None:
 
 
 def in_user_mode(thread: FrozenThread) -> bytearray:
-    """The registers to load by instructions: what the kernel would have repeated is repeated."""
+    """The registers to load by instructions: what the kernel would have repeated is repeated.
+
+    Even where a signal has come in the few instructions before; the kernel would then end such a call with EINTR.
+    """
     if thread.healed and hurt(thread):
         return thread.healed
     registers = bytearray(thread.registers)
