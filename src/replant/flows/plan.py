@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from replant.abi import x86_64
 from replant.abi.call import At, Out, Packed, Slot
-from replant.flows import tree
+from replant.flows import stages, tree
 from replant.flows.program import Program, alive
 from replant.image.container import open_image
 from replant.model.frozen import Frozen
@@ -15,10 +15,10 @@ from replant.tracee import blob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from replant.abi.call import Arg, Call, Track
-    from replant.model.tree import Model
+    from replant.model.tree import Model, Task
 
 _SPECIAL = {blob.XRSTOR: "xrstor"}
 
@@ -47,24 +47,54 @@ def plan(target: str | int) -> list[Step]:
 
 
 def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
+    """What is done in each stage of a restore, in their order."""
     nowhere = _Nowhere()
     program = Program(model, pages, DEFAULT, nowhere.place, parked=0)
-    files = program.files
-    yield from _track(files.in_restorer())
-    for index, (actor, track) in enumerate(tree.Growth(model, 0, nowhere.place, program.fd, program.dying)):
-        yield from (Step(str(actor or "seed"), index, render(call), call.why) for call in track.calls)
-    for track in files.by_makers().values():
-        yield from _track(track)
-    opened = len(files.restorer.calls)
-    yield from _track(files.fill(), opened)
-    for task in alive(model):
-        for part in program.process(task.pid):
-            yield from _track(part)
-        for tid in task.threads[1:]:
-            yield from _track(program.thread(tid))
-    program.entering()
-    program.attributes_outside()
-    yield from _track(program.wake())
+    stage = _Stages(program, tree.Growth(model, 0, nowhere.place, program.fd, program.dying)).stage
+    for name in stages.sequence():
+        yield from stage.get(name, list)()
+
+
+class _Stages:
+    """The calls of each stage that makes any."""
+
+    def __init__(self, program: Program, growth: tree.Growth) -> None:
+        files, tasks = program.files, alive(program.model)
+        self._program = program
+        self._growth = growth
+        self._shown: dict[Track, int] = {}
+        self.stage: dict[str, Callable[[], Iterable[Step]]] = {
+            "open": lambda: self._added(files.in_restorer()),
+            "grow": self._grow,
+            "enter": lambda: self._added(program.entering()),
+            "open inside": lambda: self._each(files.by_makers().values()),
+            "fill": lambda: self._added(files.fill()),
+            "processes": lambda: self._processes([t for t in tasks if not t.files_of]),
+            "sharers": lambda: self._processes([t for t in tasks if t.files_of]),
+            "shared tables": lambda: self._each(map(program.shared, program.sharers)),
+            "late": lambda: self._each(program.late(t.pid) for t in tasks if len(t.threads) > 1),
+            "outside": lambda: self._added(program.attributes_outside()),
+            "wake": lambda: self._added(program.wake()),
+        }
+
+    def _added(self, track: Track) -> Iterable[Step]:
+        """What the restorer does in this stage, of a track that others have begun."""
+        first = self._shown.get(track, 0)
+        self._shown[track] = len(track.calls)
+        return _track(track, first)
+
+    def _each(self, tracks: Iterable[Track]) -> Iterable[Step]:
+        for track in tracks:
+            yield from _track(track)
+
+    def _grow(self) -> Iterable[Step]:
+        for index, (actor, track) in enumerate(self._growth):
+            yield from (Step(str(actor or "seed"), index, render(call), call.why) for call in track.calls)
+
+    def _processes(self, tasks: Iterable[Task]) -> Iterable[Step]:
+        for task in tasks:
+            yield from self._each(self._program.process(task.pid))
+            yield from self._each(map(self._program.thread, task.threads[1:]))
 
 
 class _Nowhere:

@@ -1,38 +1,24 @@
-"""The restore: read and check the image, compare with the host, derive, open what is needed, seed, run, land, release.
+"""The restore: read and check the image, compare with the host, then make the tree in a worker (`flows.making`).
 
 Whatever fails, everything made is undone. All problems of the host are told at once, before anything is made.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 
-from replant.abi import x86_64
-from replant.abi.resource import open_files
 from replant.errors import Blocker, Refused, TaskGone, once
-from replant.execute import landing, worker
-from replant.execute.arena import GAP, SIZE, Arena, find_place
-from replant.execute.clone import CLONE_PTRACE, clone_args, free_number
-from replant.execute.landing import Landing
-from replant.execute.local import Restorer
-from replant.execute.seed import Seed
-from replant.execute.stubs import Stubs, trap_signal
-from replant.execute.vdso import Vdso
-from replant.flows import moving, touchdown, tree
-from replant.flows.holding import Holding
-from replant.flows.program import Program, alive
+from replant.execute import worker
+from replant.flows import moving, tree
+from replant.flows.making import make
 from replant.flows.recording import Recording
 from replant.image.container import open_image
 from replant.image.remote import absolute, is_url
 from replant.journal import current
-from replant.journal.known import DECISION
 from replant.model.frozen import Frozen
 from replant.observe import procfs
-from replant.pages.fill import check_filled
-from replant.pages.store import PageReader
 from replant.policy import DEFAULT
 from replant.resources import registry
 
@@ -40,17 +26,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from replant.abi.call import Track
     from replant.execute.worker import Answer
     from replant.flows.lazily import Lazy
     from replant.image.container import Image
     from replant.journal.lane import Phase
-    from replant.model.tree import Model, Task
+    from replant.model.tree import Model
     from replant.policy import Policy
 
     Split = Callable[[Image, Model], Lazy]
 
-_SIGCHLD = 17
 _REAPING = 5.0  # seconds that the dead whose numbers are wanted may take to go away
 
 
@@ -144,7 +128,7 @@ def _restore(
             notes = tuple(registry.told(model.files, "warns"))
         with phase("restore"):
             later = split(opened, model) if split else _unfolding(opened, model) if opened.framed else None
-            work, numbers = partial(_make, opened, model, stop, policy, later), tree.numbers(model)
+            work, numbers = partial(make, opened, model, stop, policy, later), tree.numbers(model)
             if os.getpid() == 1:
                 _begin_above(max(numbers))
             worker.run(work, meanwhile=partial(_verify, opened, later), avoid=numbers)
@@ -276,123 +260,3 @@ def _check(model: Model, lazy: bool, policy: Policy) -> None:
 def _write_pidfile(path: str, pid: int) -> None:
     with open(path, "w") as f:
         f.write(f"{pid}\n")
-
-
-def _make(
-    image: Image, model: Model, stop: bool, policy: Policy, later: Lazy | None, commit: Callable[[], None]
-) -> dict[str, object]:
-    """In the worker: everything from the first descriptor to the last detach."""
-    gc.disable()
-    open_files(raised=True)
-    model = later.now if later else model
-    vdso = Vdso()
-    address = find_place([m.vmas for m in model.mms], SIZE + GAP + vdso.size)
-    arena = Arena(address, SIZE)
-    pages = PageReader(*image.stores(later.blocks() if later else ()))
-    program = Program(model, pages, policy, arena.place, address + SIZE + GAP)
-    restorer, stubs = Restorer(arena), Stubs(arena, trap_signal(program.queued()))
-    stubs.finished = partial(_finished, later)
-    phase = current().phase
-    holding = Holding(program)
-    try:
-        with phase("descriptors"):
-            holding.begin()
-            restorer.run(program.files.in_restorer())
-            program.files.opened()
-        with phase("seed"):
-            seed = _sow(program, stubs, arena)
-        with phase("tree"):
-            tree.grow(program, stubs, seed)
-            restorer.run(program.entering())
-        with phase("makers"):
-            _open_inside(program, stubs, restorer)
-        with phase("fill"):
-            _fill(program, stubs, later)
-        with phase("outside"):
-            restorer.run(program.attributes_outside())
-        if later:
-            with phase("lazy"):
-                later.begin(arena)
-        with phase("land"):
-            touchdown.land(program, Landing(arena, program.registers, lambda pid: vdso.instruction(program.mms[pid])))
-            stubs.end(seed)
-        with phase("release"):
-            if later:
-                later.until_ready()
-            commit()
-            holding.let_go()
-            restorer.run(program.wake())
-            landing.release(alive(model), stop)
-    except BaseException:
-        with phase("undo"):
-            stubs.abandon()
-            restorer.undo()
-        raise
-    finally:
-        holding.end()
-    return {}
-
-
-def _sow(program: Program, stubs: Stubs, arena: Arena) -> int:
-    """The pid of a seed, stripped; an orphan if the root must not notice that its maker ends."""
-    wanted = tree.numbers(program.model)
-    seed = Seed(wanted, program.traced())
-    stubs.adopt(seed.pid)
-    seed.enter(arena)
-    track = seed.strip(program.parked, program.files.lowest)
-    if not program.family_matters():
-        stubs.run(seed.pid, track)
-        return seed.pid
-    orphan = free_number(wanted, seed.pid)
-    DECISION(current(), orphan, "it is the seed, whose maker ends", "the root has an attribute that this would set off")
-    track.call(x86_64.clone3, clone_args(orphan, CLONE_PTRACE, _SIGCHLD, arena.place), 88, why="an orphan to be")
-    stubs.expect(orphan)
-    stubs.run(seed.pid, track)
-    stubs.end(seed.pid)
-    return orphan
-
-
-def _open_inside(program: Program, stubs: Stubs, restorer: Restorer) -> None:
-    """Descriptions that remember who opened them are opened there, and fetched; then all of them get their contents."""
-    for pid, track in program.files.by_makers().items():
-        stubs.start(pid, track)
-    stubs.settle()
-    restorer.run(program.files.fetch())
-    program.files.opened()
-    restorer.run(program.files.fill())
-
-
-def _finished(later: Lazy | None, track: Track) -> None:
-    check_filled(track.calls, track.answers)
-    if later:
-        later.opened(track)
-
-
-def _fill(program: Program, stubs: Stubs, later: Lazy | None) -> None:
-    """Every process and every thread runs its part; they work while the next is being built."""
-    stubs.born = lambda tid: stubs.start(tid, program.thread(tid))
-    tasks = alive(program.model)
-    # whoever shares a descriptor table begins when that stands: what it opens on the way must not be in anybody's way
-    for sharing in (False, True):
-        for task in tasks:
-            if bool(task.files_of) == sharing:
-                _fill_one(task, program, stubs, later)
-        stubs.settle()
-    for pid in program.sharers:
-        stubs.start(pid, program.shared(pid))
-    stubs.settle()
-    for task in tasks:
-        if len(task.threads) > 1:
-            stubs.start(task.pid, program.late(task.pid))
-    stubs.settle()
-
-
-def _fill_one(task: Task, program: Program, stubs: Stubs, later: Lazy | None) -> None:
-    for tid in task.threads[1:]:
-        stubs.expect(tid)
-    opening = later.opening(task.pid, program.files.lowest) if later else None
-    if opening:
-        stubs.start(task.pid, opening)
-    for part in program.process(task.pid):
-        stubs.follow(task.pid, part)
-    stubs.poll()
