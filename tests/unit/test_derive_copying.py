@@ -13,7 +13,7 @@ PLACES, SPARE, OUTSIDE = (0, 1, 2, 3), 4, 5  # nobody wants to have anything in 
 
 def shortest() -> dict[tuple[int, ...], int]:
     """For every content of the places how few copies lead to it; the spare place holds anything."""
-    steps = {PLACES + (SPARE, OUTSIDE): 0}
+    steps = {(*PLACES, SPARE, OUTSIDE): 0}
     edge = list(steps)
     while edge:
         following = []
