@@ -48,13 +48,13 @@ def settled(data: bytes, caught: int = 0, blocked: int = 0, flags: int = 0) -> b
 
 
 def saved(
-    data: bytes, caught: int = 0, blocked: int = 0, flags: int = 0, restart: Restart | None = None
+    data: bytes, caught: int = 0, blocked: int = 0, flags: int = 0, restart: Restart | None = None, left: int = -1
 ) -> registers.State:
     bit = 1 << USR1 - 1
     status = SimpleNamespace(sig_pending=bit, shared_pending=0, sig_caught=caught)
     t: Any = SimpleNamespace(
         tid=1, registers=data, xstate=b"", sigmask=blocked, status=status, pending_thread=(), pending_process=(),
-        restart=restart, instruction=b"\x0f\x05",
+        restart=restart, instruction=b"\x0f\x05", left=left, leader=True, has_detours=False,
     )  # fmt: skip
     answers = [Answer(0, [SIGACTION.pack(4096, flags, 0, 0)]) for _ in registers.ask(t)]
     return registers.read(t, answers)
@@ -119,6 +119,24 @@ def test_a_call_that_was_restarted_before(function: str, arguments: dict[str, in
         assert (reg(state.gprs, "rax"), reg(state.gprs, "rip"), state.left, state.again) == (call, 0x1000, 5, True)
 
 
+def test_a_call_whose_end_the_kernel_forgets() -> None:
+    """It goes on with what it had left, on a detour, or has failed with EINTR if a handler is about to run."""
+    hours = 7_200_000_000_000
+    data = gprs(rax=EINTR, orig_rax=nr.epoll_wait, rip=0x1002)
+    state, restore = saved(data, left=hours), SimpleNamespace(elapsed=lambda: hours // 2)
+    assert (reg(state.gprs, "rax"), reg(state.gprs, "rip"), state.left, state.again) == (
+        *(nr.epoll_wait, 0x1000),
+        *(hours, True),
+    )
+    assert registers.landing(state, restore) == ()
+    before = time.monotonic_ns()
+    assert before <= registers.detour(state, restore) - hours // 2 <= time.monotonic_ns()
+    failed = saved(data, caught=1 << USR1 - 1, left=hours)
+    assert (reg(failed.gprs, "rax"), failed.left, registers.detour(failed, restore)) == (EINTR, -1, 0)
+    endless = saved(data)
+    assert (reg(endless.gprs, "rax"), registers.detour(endless, restore)) == (nr.epoll_wait, 0)
+
+
 def test_a_restarted_call_that_nobody_knows_has_failed() -> None:
     state = saved(gprs(rax=BLOCK, orig_rax=nr.restart_syscall, rip=0x1002))
     assert (reg(state.gprs, "rax"), reg(state.gprs, "rip"), state.left) == (-4, 0x1002, -1)
@@ -171,6 +189,9 @@ def stop(pid: int) -> Any:
         pending_process=(),
         restart=None,
         instruction=b"",
+        left=-1,
+        leader=True,
+        has_detours=False,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from replant.abi import x86_64 as nr
+from replant.abi.ptrace import R8, R10, RDX
 
 ERESTARTSYS = 512  # enter it again, if there is no handler or the handler has SA_RESTART
 ERESTARTNOINTR = 513  # enter it again
@@ -23,3 +24,14 @@ INTERRUPTED = frozenset(
         *(nr.sendto, nr.sendmsg, nr.sendmmsg, nr.write, nr.writev),
     }
 )
+
+#: those of them that say how long they wait: where in user_regs_struct, and in how many ns (0: by a struct timespec)
+TIMEOUTS = {
+    nr.epoll_wait: (R10, 1_000_000),
+    nr.epoll_pwait: (R10, 1_000_000),
+    nr.epoll_pwait2: (R10, 0),
+    nr.rt_sigtimedwait: (RDX, 0),
+    nr.semtimedop: (R10, 0),
+    nr.io_getevents: (R8, 0),
+    nr.io_pgetevents: (R8, 0),
+}

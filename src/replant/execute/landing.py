@@ -13,10 +13,10 @@ from replant.abi import ptrace as abi
 from replant.abi import x86_64
 from replant.abi.libc import syscall
 from replant.abi.restart import ERESTART_RESTARTBLOCK, SYSCALL_SIZE
-from replant.errors import Bug
+from replant.errors import Blocker, Bug
 from replant.execute.inject import inject, interrupted
 from replant.journal import DEBUG, current, site
-from replant.tracee import memory, ptrace, wait
+from replant.tracee import detour, memory, ptrace, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ class Registers:
     """What a thread lands with: user_regs_struct and blocked signals.
 
     ``entered``: the system call, with its arguments, that it has been interrupted in, which ``gprs`` would enter anew.
+    ``end``: of the call that it makes on a detour, CLOCK_MONOTONIC in ns (0: none); ``detours``: it needs their code.
     ``timeout``: the address (0: none) of seconds and parts of so many ns from which these ns are to be taken.
     """
 
-    __slots__ = ("entered", "gprs", "sigmask", "tid", "timeout")
+    __slots__ = ("detours", "end", "entered", "gprs", "sigmask", "tid", "timeout")
 
     def __init__(
         self,
@@ -48,8 +49,11 @@ class Registers:
         sigmask: int,
         entered: tuple[int, ...] = (),
         timeout: tuple[int, int, int] = (0, 0, 0),
+        end: int = 0,
+        detours: bool = False,
     ) -> None:
         self.tid, self.gprs, self.sigmask, self.entered, self.timeout = tid, gprs, sigmask, entered, timeout
+        self.end, self.detours = end, detours
 
     def goes_on(self, result: int) -> None:
         """What the call gave: it is to be restarted, or that is its result."""
@@ -83,6 +87,7 @@ class Landing:
                     _shorten(tid, *registers.timeout)
                 if registers.entered:
                     registers.goes_on(interrupted(tid, self._instruction(task.pid), *registers.entered))
+                _lay_detour(task.pid, registers)
                 if tid == task.pid:
                     own[tid] = registers
                 else:
@@ -117,6 +122,16 @@ class Landing:
         if not keep:
             call = (x86_64.rt_sigtimedwait, self._sigchld, 0, self._at_once, 8)
             inject(parent.pid, instruction, *call, ok=(11,))  # EAGAIN: it had NOCLDSTOP set
+
+
+def _lay_detour(pid: int, registers: Registers) -> None:
+    try:
+        if registers.detours:
+            detour.put(pid)
+        if registers.end:
+            registers.gprs = bytes(detour.begin(pid, registers.gprs, registers.end))
+    except (OSError, Blocker):
+        pass  # no room on its stack, or no vDSO: the call begins with all of its time
 
 
 def _shorten(tid: int, address: int, unit: int, passed: int) -> None:

@@ -64,6 +64,7 @@ class Capture:
         self._left_out = ["[vsyscall]", *(["[uprobes]"] if self.policy("uprobes") == "keep" else ())]
         self._stopped = [t.pid for t in self._alive if t.stop_signal]
         self._told: set[int] = set()
+        self._clock = 0  # CLOCK_MONOTONIC in ns at the freeze
         self._terminals: Terminals | Literal[False] | None = False
         self._controlling: dict[int, int] = {}
         self._sharers: dict[str, dict[int, int]] = {}
@@ -149,7 +150,8 @@ class Capture:
             raise TaskGone(gone[0], "it was looked at") from e
 
     def _look(self) -> Model:
-        clock, phase = time.monotonic_ns(), current().phase
+        phase = current().phase
+        self._clock = clock = time.monotonic_ns()
         with phase("observe"):
             self._facts.choose([t.pid for t in self._alive], clock)
             self.blockers.extend(borders.blockers(self._alive, self._stats))
@@ -238,7 +240,8 @@ class Capture:
     def _attributes(self, inside: Inside, links: dict[str, int]) -> Iterable[Attribute]:
         task, threads = inside.task, inside.task.threads
         own, maps, restart = self._stats[task.pid], self._maps[task.pid], self._facts.restart
-        views = [ThreadView(task, t, links, maps, restart, own if t.tid == t.pid else None) for t in threads]
+        clock = self._clock
+        views = [ThreadView(task, t, links, maps, restart, clock, own if t.tid == t.pid else None) for t in threads]
         self._views[task.pid] = views[0]
         try:
             for view, then in zip(views, [*threads[1:], None], strict=True):
@@ -321,7 +324,7 @@ def look(pid: int, policy: Policy = DEFAULT) -> tuple[Model, PageReader]:
 
 def _look(pid: int, policy: Policy, store: PageWriter) -> Model:
     asker, facts = Asker(), Facts(pid)
-    with freeze.freeze(pid) as frozen:
+    with freeze.freeze(pid, facts.waits) as frozen:
         capture = Capture(frozen, store, policy, asker, facts)
         try:
             return capture.model()

@@ -148,14 +148,14 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
             with trace.journal.phase("prepare"):
                 asker, facts = Asker(), Facts(pid)
                 registry.preload(_links(pid))  # modules are loaded before the tree is stopped
-                known = _known(pid, ways, image)
+                known = _known(pid, ways, image, facts)
                 contents = _contents(pid, ways, known)
             with known:
                 store = PageWriter(out.pages_fd)
                 if ways.rounds:
                     with trace.journal.phase("rounds"):
                         known.prepare(store, ways.rounds, ways.until_frozen)
-                with contents, freeze(pid) as frozen:
+                with contents, freeze(pid, facts.waits) as frozen:
                     model = _look(Capture(frozen, store, policy, asker, facts, out.path))
                     notes = tuple(registry.told(model.files))
                     contents.hold(frozen, model, store, out.written)
@@ -185,12 +185,12 @@ def _saved(model: Model, contents: Contents, store: PageWriter, out: ImageWriter
         raise TaskGone(gone[0] if gone else model.root, "its memory was saved") from e
 
 
-def _known(pid: int, ways: Ways, image: str) -> Known:
+def _known(pid: int, ways: Ways, image: str, facts: Facts) -> Known:
     """What need not be saved again."""
     if ways.rounds:
         from replant.flows.precopy import Precopy
 
-        return Precopy(pid, ways.parent, ways.track, image)
+        return Precopy(pid, ways.parent, ways.track, image, facts.waits)
     if not ways.parent and not ways.track:
         return Known()
     from replant.flows.increments import Increment

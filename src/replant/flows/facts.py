@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 
+from replant.flows import waits
 from replant.journal import current, site
 from replant.observe import procfs
 from replant.resources.shared import holders
@@ -37,7 +38,10 @@ _ENOUGH_MAPS = _MANY_MAPPINGS * _LINE
 
 
 class Facts:
-    """Made before the freeze for the tree below ``root``; asked once the tree is stopped and `choose` has been told."""
+    """Made before the freeze for the tree below ``root``; asked once the tree is stopped and `choose` has been told.
+
+    ``waits`` looks on while the tree is stopped, if there is anything to see.
+    """
 
     def __init__(self, root: int) -> None:
         self._observer: Observer | None = None
@@ -49,7 +53,9 @@ class Facts:
         self._clock = 0
         self._restarts: dict[int, Restart] | None = None
         self._nameless = holders.nameless() if _has_nameless(root) else None
-        processes, mappings, files = _guess(root)
+        pids = _processes(root)
+        processes, mappings, files = _guess(root, len(pids))
+        self.waits = self._any_observer().waits() if waits.any_known(pids) else None
         self._many_mappings = mappings >= _MANY_MAPPINGS
         self._many_files = files >= _MANY_FILES
         _GUESSED(current(), processes, mappings, files)
@@ -58,9 +64,8 @@ class Facts:
 
     def _prepared(self, room: int) -> Observer | None:
         from replant.observe.facts import File, Vma
-        from replant.observe.observer import Observer
 
-        observer = Observer()
+        observer = self._any_observer()
         kinds = [kind for kind, many in ((Vma, self._many_mappings), (File, self._many_files)) if many]
         observer.prepare(room, kinds)
         _CHOSEN(current(), observer.source, observer.reason)
@@ -75,7 +80,9 @@ class Facts:
     def choose(self, pids: Sequence[int], clock: int) -> None:
         """The processes of the stopped tree, and CLOCK_MONOTONIC in ns at its freeze."""
         self._pids, self._clock = pids, clock
-        if self._observer:
+        if self.waits:
+            self.waits.close()
+        if self._observer and (self._many_mappings or self._many_files):
             from replant.observe.frozen import Frozen
 
             self._frozen = Frozen(pids, self._observer)
@@ -132,28 +139,27 @@ def _has_nameless(pid: int) -> bool:
         return False
 
 
-def _guess(root: int) -> tuple[int, int, int]:
+def _guess(root: int, processes: int) -> tuple[int, int, int]:
     """Processes, mappings and descriptors of a running tree, all as its root has them; exact enough for a choice."""
     try:
-        processes = _processes(root)
         mappings = _lines(root) + _pages(root) // _PAGES
         return processes, processes * mappings, processes * len(os.listdir(f"/proc/{root}/fd"))
     except OSError:
         return 1, 0, 0  # the freeze will say what is wrong
 
 
-def _processes(root: int) -> int:
-    """Children are counted generation by generation, as far as it takes to know that there are many."""
+def _processes(root: int) -> list[int]:
+    """The running tree, generation by generation, as far as it takes to know that there are many."""
     found = [root]
     for pid in found:
         try:
             with open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:
                 found += map(int, (file.read(1 << 16) or b"").split())
-        except FileNotFoundError:
+        except OSError:  # it has ended
             continue
         if len(found) > _ENOUGH_PROCESSES:
             break
-    return len(found)
+    return found
 
 
 def _pages(pid: int) -> int:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from replant.observe.procfs import Mapping
     from replant.pages.store import PageWriter
-    from replant.tracee.freeze import FrozenTree
+    from replant.tracee.freeze import Ends, FrozenTree
 
 _ROUND = site("round", "round %d: %d KiB to copy, %d processes, stopped for %t; the next pause is expected to take %t")
 _SPEED = 1 << 30  # bytes a second that the last pause is expected to copy, until a round has shown better
@@ -50,9 +50,10 @@ class Precopy(Increment):
     rounds = 0
     longest = 0.0
 
-    def __init__(self, root: int, parent: str, track: bool, output: str) -> None:
+    def __init__(self, root: int, parent: str, track: bool, output: str, ends: Ends | None) -> None:
         super().__init__(root, parent, track, output)
         self._root = root
+        self._ends = ends
         self._begin = self._end = 0
 
     def prepare(self, store: PageWriter, most: int, until: float) -> None:
@@ -77,7 +78,7 @@ class Precopy(Increment):
 
     def _pause(self) -> tuple[dict[int, Scan], int]:
         """Stop the tree: what is to be copied, by process; and for how many ns it was stopped."""
-        with freeze(self._root) as frozen:
+        with freeze(self._root, self._ends) as frozen:
             mms = _spaces(frozen)
             scans = {mm.pid: since(mm.pid, mm.vmas, self._rows.get(mm.pid, b"")) for mm in mms}
             self._tracking.begin({task.pid: task for task in frozen.tasks}, mms)

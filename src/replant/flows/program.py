@@ -254,7 +254,8 @@ class Program:
         state: Any = self.state("registers", tid)
         landing: Any = registry.task_kinds()["registers"]
         timeout = (*landing.timeout(state), self.elapsed())
-        return Registers(tid, state.gprs, state.sigmask, landing.landing(state, self), timeout)
+        entered, end = landing.landing(state, self), landing.detour(state, self)
+        return Registers(tid, state.gprs, state.sigmask, entered, timeout, end, state.detours)
 
     def _xstate(self, tid: int, on: Track) -> None:
         """Vector and other extended registers, by the one instruction that is faster than PTRACE_SETREGSET."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from replant.observe import procfs
 from replant.observe.procfs.status import StatusText
-from replant.tracee import memory, ptrace
+from replant.tracee import detour, memory, ptrace
 from replant.tracee.task import read_status
 
 TYPE_CHECKING = False
@@ -40,9 +40,13 @@ class ThreadView:
         links: dict[str, int],
         mappings: Sequence[Mapping],
         restart: Callable[[int], Restart | None],
+        clock: int,
         stat: Stat | None = None,
     ) -> None:
-        """``stat``: of the thread, where it has been read already. ``restart`` tells of a thread when asked."""
+        """``stat``: of the thread, where it has been read already. ``restart`` tells of a thread when asked.
+
+        ``clock``: CLOCK_MONOTONIC in ns at the freeze.
+        """
         self.mappings = mappings
         if stat is not None:
             self.stat = stat
@@ -54,6 +58,7 @@ class ThreadView:
         self.subreaper = False
         self._links = links
         self._restart = restart
+        self._clock = clock
 
     def file(self, link: str) -> int:
         """The number of the file description that stands for ``cwd``, ``root`` or ``exe``."""
@@ -88,6 +93,16 @@ class ThreadView:
     def restart(self) -> Restart | None:
         """How the system call that the stop interrupted goes on."""
         return self._restart(self.tid)
+
+    @once
+    def left(self) -> int:
+        """Nanoseconds that a call which it is to repeat had left at the freeze; -1: no such call, or it has no end."""
+        return max(0, self.thread.end - self._clock) if self.thread.end else -1
+
+    @once
+    def has_detours(self) -> bool:
+        """Whether its process has the code of `replant.tracee.detour`."""
+        return any(detour.has_code(self.pid, m.start) for m in reversed(self.mappings) if m.path == "[vdso]")
 
     @once
     def xstate(self) -> bytes:

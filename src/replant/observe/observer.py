@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .bpf.restarts import Restart
     from .bpf.source import BpfSource
     from .bpf.terminals import Terminals
+    from .bpf.waits import Watch
 
     F = TypeVar("F", Task, Vma, File)
     Columns = list[Sequence[object]]
@@ -130,6 +131,18 @@ class Observer:
 
         forbidden = hidden(pids)
         return restarts(self._bpf, {pid: n for pid, n in self._among(pids).items() if n and pid not in forbidden})
+
+    def waits(self) -> Watch | None:
+        """Somebody who looks on when calls are interrupted, and knows when they were to end; only BPF can."""
+        if self._bpf is None:
+            return None
+        from .bpf.waits import Watch
+
+        try:
+            return Watch(self._bpf)
+        except OSError as error:
+            self.reason = f"interrupted waits cannot be looked at: {error.strerror}"
+            return None
 
     def look(
         self,

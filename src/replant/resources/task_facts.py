@@ -52,6 +52,16 @@ class TaskFacts(Protocol):
         ...
 
     @property
+    def left(self) -> int:
+        """Nanoseconds that a call which the thread is to repeat had left at the freeze; -1: no such call, or no end."""
+        ...
+
+    @property
+    def has_detours(self) -> bool:
+        """Whether its process has the code for such calls, to which a signal frame may lead."""
+        ...
+
+    @property
     def xstate(self) -> bytes:
         """NT_X86_XSTATE."""
         ...

@@ -22,7 +22,7 @@ from .task import FrozenTask, FrozenThread, field, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
     from typing import Protocol
 else:
@@ -46,6 +46,14 @@ class Hold(Protocol):
         ...
 
 
+class Ends(Protocol):
+    """Somebody who knows when the calls were to end that a stop interrupts."""
+
+    def ends(self) -> Mapping[int, int]:
+        """By thread, CLOCK_MONOTONIC in ns, of those interrupted since this was asked last."""
+        ...
+
+
 class FrozenTree:
     """A tree that is stopped from the beginning of a ``with`` to its end, or to `release`.
 
@@ -53,8 +61,9 @@ class FrozenTree:
     ``holds``: what is held still besides them, and let go of with them.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, ends: Ends | None = None) -> None:
         self.root = root
+        self._ends = ends
         self.tasks: list[FrozenTask] = []
         self.first_stop = 0
         self.last_release = 0
@@ -72,6 +81,7 @@ class FrozenTree:
             try:
                 with current().phase("freeze"):
                     self._freeze()
+                self._learn_ends()
                 return self
             except Changed:
                 _CHANGED(current(), self.root)
@@ -115,6 +125,13 @@ class FrozenTree:
             self._held = []
             self.last_release = time.monotonic_ns()
             _RELEASED(current(), self.root, how)
+
+    def _learn_ends(self) -> None:
+        """When interrupted calls were to end; what is not known counts as begun just now."""
+        ends = self._ends.ends() if self._ends else {}
+        for thread in self._held:
+            if thread.end:
+                thread.end = min(thread.end, ends.get(thread.tid, thread.end))
 
     def _forget(self) -> None:
         release.run(self._held)
@@ -221,12 +238,12 @@ class FrozenTree:
             self._blockers.append(Blocker(message, code="leader-ended", pid=task.pid, hint=hint))
 
 
-def freeze(root: int) -> FrozenTree:
-    """The tree below and including process ``root``, stopped inside a ``with``.
+def freeze(root: int, ends: Ends | None = None) -> FrozenTree:
+    """The tree below and including process ``root``, stopped inside a ``with``; ``ends`` looks on already.
 
     :raises TaskGone: the root has ended. :raises Refused: a task cannot be stopped; everything runs on as found.
     """
-    return FrozenTree(root)
+    return FrozenTree(root, ends)
 
 
 def thread_ids(pid: int) -> set[int]:

@@ -35,7 +35,7 @@ def run(threads: Sequence[FrozenThread]) -> None:
     """Detach, children before parents. Who was in a group-stop goes back to it, by the kernel's own doing."""
     for thread in reversed(threads):
         try:
-            resume.reopen(thread)
+            resume.send_off(thread)
             ptrace.detach(thread.tid)
         except TaskGone:
             _detach_later(thread)

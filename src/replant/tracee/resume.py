@@ -11,8 +11,10 @@ from struct import pack_into, unpack_from
 
 from replant.abi import x86_64 as nr
 from replant.abi.ptrace import ORIG_RAX, RAX, RIP
+from replant.abi.restart import INTERRUPTED, SYSCALL_SIZE, TIMEOUTS
+from replant.errors import Blocker
 
-from . import ptrace
+from . import detour, ptrace
 from .task import field, read_status
 
 TYPE_CHECKING = False
@@ -22,16 +24,6 @@ if TYPE_CHECKING:
 _RESTART_BLOCK = -516  # ERESTART_RESTARTBLOCK: restart_syscall(2) goes on with the remaining time
 _REPEATED = (-512, -513, -514)  # ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND
 _EINTR = -4
-_SYSCALL_SIZE = 2
-
-# those that give EINTR for any interruption (signal(7)), and lose nothing when they start again
-_HURT = {
-    *(nr.epoll_wait, nr.epoll_pwait, nr.epoll_pwait2, nr.rt_sigtimedwait, nr.semop, nr.semtimedop),
-    *(nr.io_getevents, nr.io_pgetevents),
-    # sockets with a timeout
-    *(nr.recvfrom, nr.recvmsg, nr.recvmmsg, nr.read, nr.readv, nr.accept, nr.accept4),
-    *(nr.connect, nr.sendto, nr.sendmsg, nr.sendmmsg, nr.write, nr.writev),
-}
 
 
 def hurt(thread: FrozenThread) -> bool:
@@ -40,7 +32,7 @@ def hurt(thread: FrozenThread) -> bool:
     With a signal to handle, EINTR is what the program would have got anyway.
     """
     rax, orig_rax = _words(thread.registers)
-    if rax != _EINTR or orig_rax not in _HURT:
+    if rax != _EINTR or orig_rax not in INTERRUPTED:
         return False
     status = read_status(thread.pid, thread.tid)
     return not (int(field(status, b"SigPnd"), 16) | int(field(status, b"ShdPnd"), 16)) & ~thread.sigmask
@@ -49,15 +41,26 @@ def hurt(thread: FrozenThread) -> bool:
 def heal(thread: FrozenThread) -> None:
     """Undo what the stop has done to a system call, at once: should we die, the program does not see EINTR."""
     if hurt(thread):
+        thread.end = thread.end or detour.full_end(thread)
         thread.healed = bytearray(thread.registers)
         _repeat(thread.healed, _words(thread.healed)[1])
         ptrace.setregs(thread.tid, thread.healed)
 
 
-def reopen(thread: FrozenThread) -> None:
-    """Give a healed call its EINTR after all, if a signal has come meanwhile: the program may rely on it."""
+def send_off(thread: FrozenThread) -> None:
+    """Before it is let go of: the call that it repeats takes the time it had left.
+
+    A call gets its EINTR after all, if a signal has come meanwhile: the program may rely on it.
+    """
+    registers = thread.healed or thread.registers
     if thread.healed and not hurt(thread):
-        ptrace.setregs(thread.tid, thread.registers)
+        registers = thread.registers
+        ptrace.setregs(thread.tid, registers)
+    if thread.end and _words(registers)[0] in TIMEOUTS:
+        try:
+            ptrace.setregs(thread.tid, detour.begin(thread.pid, registers, thread.end))
+        except (OSError, Blocker):
+            pass  # no room on its stack, or no vDSO: it begins with all of its time
 
 
 def in_user_mode(thread: FrozenThread) -> bytearray:
@@ -81,7 +84,7 @@ def _repeat(registers: bytearray, number: int) -> None:
     """Step back to the ``syscall`` instruction, and let it be call ``number``."""
     (rip,) = unpack_from("<Q", registers, RIP)
     pack_into("<q", registers, RAX, number)
-    pack_into("<qQ", registers, ORIG_RAX, -1, rip - _SYSCALL_SIZE)
+    pack_into("<qQ", registers, ORIG_RAX, -1, rip - SYSCALL_SIZE)
 
 
 def _words(registers: bytearray) -> tuple[int, int]:

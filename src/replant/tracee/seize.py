@@ -12,7 +12,7 @@ from replant.abi.mman import PAGE
 from replant.abi.wait import WNOHANG
 from replant.errors import Blocker, TaskGone
 
-from . import memory, ptrace, resume, vdso, wait
+from . import detour, memory, ptrace, resume, vdso, wait
 from .task import FrozenThread, field, read_status
 
 _EPERM = 1
@@ -91,7 +91,7 @@ def stop(thread: FrozenThread) -> bool:
             if status_of.event(status) == abi.EVENT_STOP:
                 thread.stop_signal = wait.group_stop(status) or thread.stop_signal
                 thread.load()
-                if not _in_padding(thread):
+                if not _in_padding(thread) or detour.leave(thread):
                     resume.heal(thread)
                     return True
                 _go_on(thread)
@@ -157,7 +157,7 @@ def _look(thread: FrozenThread, impatient: bool) -> None:
 
 
 def _in_padding(thread: FrozenThread) -> bool:
-    """Whether the thread is where a dumper that died (of whatever version) has left it, on its way out."""
+    """Whether the thread is where a dumper has left it: on its way out, as that died, or in a wait on a detour."""
     if thread.rip % PAGE < vdso.room() % PAGE:
         return False
     start = (thread.rip & -PAGE) - (vdso.room() & -PAGE)

@@ -25,9 +25,22 @@ class FrozenThread:
     ``healed``: the same, about to repeat a system call that the stop has ended with EINTR, if it has (see `resume`).
     ``options``: PTRACE_O_… that are set. ``sigmask``: blocked signals. ``rseq``: address,
     length and signature of its rseq area, zeros if there is none. ``stop_signal``: of a group-stop that it was in.
+    ``end``: when a call that it is to repeat ends, CLOCK_MONOTONIC in ns, 0 if never or if the kernel knows.
     """
 
-    __slots__ = ("_status", "healed", "options", "pid", "registers", "rseq", "sigmask", "stop_signal", "task", "tid")
+    __slots__ = (
+        "_status",
+        "end",
+        "healed",
+        "options",
+        "pid",
+        "registers",
+        "rseq",
+        "sigmask",
+        "stop_signal",
+        "task",
+        "tid",
+    )
 
     def __init__(self, task: FrozenTask, tid: int) -> None:
         self.task = task
@@ -37,6 +50,7 @@ class FrozenThread:
         self.options = 0
         self.registers = bytearray()
         self.healed = bytearray()
+        self.end = 0
         self.sigmask = 0
         self.rseq = (0, 0, 0)
         self._status = b""
@@ -45,6 +59,7 @@ class FrozenThread:
         """Read what is as it is at the stop. :raises TaskGone:"""
         self._status = b""
         self.healed = bytearray()
+        self.end = 0
         self.registers = ptrace.getregs(self.tid)
         self.sigmask = ptrace.getsigmask(self.tid)
         self.rseq = ptrace.get_rseq(self.tid)

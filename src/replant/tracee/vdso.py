@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .memory import Memory
 
+DETOUR = 16  # bytes at the end of the padding that are not the blob's, but of `replant.tracee.detour`
 _AT_SYSINFO_EHDR = 33
 _found: list[int] = []
 _last: list[int] = []
@@ -86,7 +87,7 @@ def _room(elf: int) -> int:
         if kind == 1:
             end = max(end, offset + size)
     start: int = end + 63 & ~63
-    if start % PAGE == 0 or start % PAGE + blob.END > PAGE:
+    if start % PAGE == 0 or start % PAGE + blob.END > PAGE - DETOUR:
         raise ReplantError("the vDSO of this kernel leaves no room for our code", code="no-room-in-vdso")
     return start
 

@@ -109,6 +109,12 @@ def link_iterator(program: Handle, tid: int = 0, pid: int = 0) -> Handle:
     return Handle(command(bpf.LINK_CREATE, attr))
 
 
+def link_tracepoint(program: Handle, name: str) -> Handle:
+    """Runs a RAW_TRACEPOINT program whenever the kernel passes a tracepoint, until the handle is gone."""
+    text = name.encode() + b"\0"
+    return Handle(command(bpf.RAW_TRACEPOINT_OPEN, pack(bpf.ATTR_RAW_TRACEPOINT_OPEN, address(text), program.fd, 0)))
+
+
 def run_iterator(link: Handle) -> None:
     """Walks a linked iterator to its end; its program writes to a map, so nothing is read but the end."""
     fd = command(bpf.ITER_CREATE, pack(bpf.ATTR_ITER_CREATE, link.fd, 0))

@@ -50,14 +50,15 @@ task_struct: task_struct *real_parent, task_struct *parent, pid *thread_pid, sig
     u64 sas_ss_sp, u64 sas_ss_size, u32 sas_ss_flags, void *set_child_tid, void *clear_child_tid, void *robust_list,
     void *rseq, u32 rseq_len, u32 rseq_sig, rseq_data rseq', seccomp seccomp, cpumask *cpus_ptr,
     io_context *io_context, sysv_sem sysvsem, thread_struct thread, css_set *cgroups, bit sched_reset_on_fork,
-    void *io_uring, restart_block restart_block
+    void *io_uring, restart_block restart_block, u64 jobctl, void *stack
 restart_block: void *fn, u64 nanosleep.expires, u32 nanosleep.clockid, u64 futex.time, u32 poll.has_timeout,
     u64 poll.tv_sec, u64 poll.tv_nsec
 rseq_data: void *usrptr, u32 len, u32 sig
 signal_struct: pid *pids[], rlimit rlim[], sigpending shared_pending, tty_struct *tty, s32 oom_score_adj,
     s32 nr_threads, s32 group_exit_code, u32 flags, bit is_child_subreaper, bit has_child_subreaper,
     hrtimer real_timer, u64 it_real_incr, cpu_itimer it[], hlist_head posix_timers
-hrtimer: timerqueue_node node, u8 is_queued, u8 state
+hrtimer: timerqueue_node node, u8 is_queued, u8 state, u64 _softexpires
+hrtimer_sleeper: void *task
 timerqueue_node: u64 expires
 hlist_head: void *first
 sighand_struct: k_sigaction action[]

@@ -68,10 +68,10 @@ def _restart(source: BpfSource, block: bytes, functions: Mapping[int, str]) -> R
 
 def _left(clock: int, end: int) -> int:
     """Nanoseconds until a clock of the kernel, which knows no time namespaces, is at ``end``."""
-    return max(0, end - time.clock_gettime_ns(_CLOCKS[clock]) + _offset(clock))
+    return max(0, end - time.clock_gettime_ns(_CLOCKS[clock]) + ahead(clock))
 
 
-def _offset(clock: int) -> int:
+def ahead(clock: int) -> int:
     """By how much our time namespace is ahead, time_namespaces(7)."""
     with open("/proc/self/timens_offsets", encoding="ascii") as file:
         for line in file:

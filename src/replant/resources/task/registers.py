@@ -18,8 +18,10 @@ mode (``orig_rax`` -1) and nothing will restart anything for it (``arch_do_signa
   BPF, and for clocks of CPU time or alarms, the call begins anew, with what remained if it has left that with the
   caller; one that had been restarted before fails with EINTR. With a handler about to run it is EINTR.
 * ``-EINTR`` from a call that fails with it whenever its task is stopped (signal(7), "Interruption of system calls … by
-  stop signals"): with no handler about to run nobody else can have caused it, so the call is entered again. A timeout
-  in a register or behind SO_RCVTIMEO begins anew here too.
+  stop signals"): with no handler about to run nobody else can have caused it, so the call is entered again. The kernel
+  forgets when it was to end; BPF sees it while the task is being stopped, and without BPF it counts as begun at the
+  freeze. It is entered on a detour (`replant.tracee.detour`), so that the program finds its registers as they were.
+  What waits behind SO_RCVTIMEO or SO_SNDTIMEO begins anew.
 
 The mask of a thread in sigsuspend, ppoll, pselect or epoll_pwait is the one to be put back after the call, which
 PTRACE_GETSIGMASK gives; the call entered again sets its own.
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 from errno import EINTR
 from struct import Struct
+from time import monotonic_ns
 
 from replant.abi import ptrace
 from replant.abi import x86_64 as nr
@@ -42,6 +45,7 @@ from replant.abi.restart import (
     INTERRUPTED,
     RESTARTS,
     SYSCALL_SIZE,
+    TIMEOUTS,
 )
 from replant.abi.sigaction import SA_RESTART, SIGACTION, SIGSET, siginfo_head
 from replant.abi.timer import TIMER_ABSTIME, timespec
@@ -63,6 +67,7 @@ SETS: tuple[str, ...] = ()
 ASKS: tuple[Call, ...] = ()
 
 _REGISTERS = Struct("<27Q")
+_WORD = Struct("<Q")
 _CS, _ORIG_RAX, _R8, _R9, _R10, _RAX, _RDI, _RDX, _RIP, _RSI = (
     getattr(ptrace, n) // 8 for n in ("CS", "ORIG_RAX", "R8", "R9", "R10", "RAX", "RDI", "RDX", "RIP", "RSI")
 )
@@ -79,7 +84,7 @@ class State(Frozen):
     """``gprs`` is a user_regs_struct as the thread is to begin with it, ``xstate`` as of NT_X86_XSTATE.
 
     ``again``: it begins with the call that it was interrupted in; ``left``: the nanoseconds that this had left at the
-    freeze, -1 if the call says so itself.
+    freeze, -1 if the call says so itself. ``detours``: a signal frame may lead to the code of such calls.
     """
 
     gprs: bytes
@@ -87,6 +92,7 @@ class State(Frozen):
     sigmask: int
     left: int = -1
     again: bool = False
+    detours: bool = False
 
 
 def ask(t: TaskFacts) -> list[Call]:
@@ -119,8 +125,11 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
     if _interrupted(gprs):
         restarts = bool(answers) and bool(SIGACTION.unpack(answers[0].outs[0])[1] & SA_RESTART)
         left = _settle(gprs, bool(_handled(t)), restarts, t)
+    if gprs[_RAX] in TIMEOUTS:
+        left = t.left
     gprs[_ORIG_RAX] = _NO_SYSCALL
-    return State(_REGISTERS.pack(*gprs), t.xstate, t.sigmask, left, gprs[_RIP] != begins or left >= 0)
+    again = gprs[_RIP] != begins or left >= 0
+    return State(_REGISTERS.pack(*gprs), t.xstate, t.sigmask, left, again, t.leader and t.has_detours)
 
 
 def _handled(t: TaskFacts) -> int:
@@ -186,7 +195,7 @@ def _is_relative(gprs: Sequence[int], call: int) -> bool:
 
 def landing(state: State, restore: RestoreSide) -> tuple[int, ...]:
     """The call, with its arguments, that the thread is to enter and be interrupted in before it begins; () for none."""
-    if state.left < 0:
+    if state.left < 0 or detour(state, restore):
         return ()
     gprs = _REGISTERS.unpack(state.gprs)
     left = max(0, state.left - restore.elapsed())
@@ -197,6 +206,14 @@ def landing(state: State, restore: RestoreSide) -> tuple[int, ...]:
     if call == nr.nanosleep:
         return call, time, rsi
     return (call, rdi, rsi, time, r10) if call == nr.clock_nanosleep else (call, rdi, rsi, rdx, time, r8, r9)
+
+
+def detour(state: State, restore: RestoreSide) -> int:
+    """When the call ends that the thread enters on a detour, CLOCK_MONOTONIC in ns; 0 if it is no such call."""
+    (call,) = _WORD.unpack_from(state.gprs, ptrace.RAX)
+    if state.left < 0 or call not in TIMEOUTS:
+        return 0
+    return monotonic_ns() + max(0, state.left - restore.elapsed())
 
 
 def timeout(state: State) -> tuple[int, int]:
