@@ -14,6 +14,7 @@ import pytest
 from replant.errors import Refused, TaskGone
 from replant.tracee import memory, ptrace, resume, seize, wait
 from replant.tracee.freeze import freeze
+from replant.tracee.task import FrozenTask, FrozenThread
 
 from .support import children, python, running, state, until
 
@@ -267,6 +268,37 @@ def test_pending_signals_are_seen() -> None:
             assert [int.from_bytes(info[:4], "little") for info in infos] == [35] * 100
             assert ptrace.peeksiginfo(tid, shared=False) == []
             assert frozen.tasks[0].threads[0].sigmask & (1 << 34)
+
+
+FAMILY = """
+import os, signal
+child = os.fork()
+if not child:
+    signal.pause()
+os.write(1, b"ready\\n")
+os.waitpid(child, 0)
+os.write(1, b"it has ended\\n")
+"""
+
+
+def test_the_parent_of_a_task_that_dies_frozen_learns_of_it() -> None:
+    with python(FAMILY) as process:
+        (child,) = children(process.pid)
+        with freeze(process.pid):
+            os.kill(child, signal.SIGKILL)
+            until(lambda: state(child) == "Z")
+        assert process.stdout.readline() == b"it has ended\n"
+
+
+def test_the_parent_of_a_task_that_dies_while_it_is_being_stopped_learns_of_it() -> None:
+    with python(FAMILY) as process:
+        (child,) = children(process.pid)
+        thread = FrozenThread(FrozenTask(child), child)
+        ptrace.seize(child)
+        os.kill(child, signal.SIGKILL)
+        until(lambda: state(child) == "Z")
+        assert not seize.seize(thread)
+        assert process.stdout.readline() == b"it has ended\n"
 
 
 def test_wait_words() -> None:

@@ -104,7 +104,7 @@ def kill(tasks: Sequence[FrozenTask], threads: Sequence[FrozenThread]) -> None:
             for thread in task.threads[1:]:
                 _await_end(thread.tid)
         for task in level:
-            _await_end(task.pid, leave=task is tasks[0] and _is_own_child(task.pid))
+            _await_end(task.pid, leave=task is tasks[0] and seize.is_own_child(task.pid))
 
 
 def _levels(tasks: Sequence[FrozenTask]) -> list[list[FrozenTask]]:
@@ -154,10 +154,3 @@ def _await_end(tid: int, leave: bool = False) -> None:
                 pass
     except (TaskGone, ChildProcessError):
         pass
-
-
-def _is_own_child(pid: int) -> bool:
-    try:
-        return int(field(read_status(pid, pid), b"PPid")) == os.getpid()
-    except TaskGone:
-        return False

@@ -35,6 +35,7 @@ def seize(thread: FrozenThread) -> bool:
             return True
     except TaskGone:
         pass
+    bury(thread)
     return False
 
 
@@ -99,6 +100,34 @@ def stop(thread: FrozenThread) -> bool:
                 # any trap uses up the interruption
                 ptrace.interrupt(thread.tid)
                 ptrace.cont(thread.tid, wait.delivery(status))
+    except TaskGone:
+        bury(thread)
+        return False
+
+
+def bury(thread: FrozenThread) -> None:
+    """See a task that is dying to its end: as long as its tracer has not, its own parent waits in vain.
+
+    Ours to leave are our own children, and the dead leader of threads that live on.
+    """
+    if thread.tid == thread.pid and is_own_child(thread.pid):
+        return
+    deadline = time.monotonic() + _PATIENCE
+    try:
+        while time.monotonic() < deadline:
+            dead = field(read_status(thread.pid, thread.tid), b"State")[:1] in b"ZX"
+            wait.for_task(thread.tid, WNOHANG)
+            if dead:
+                return
+            os.sched_yield()
+    except TaskGone:
+        pass  # it has been seen, or is not traced by us
+
+
+def is_own_child(pid: int) -> bool:
+    """Whether this process has started that one."""
+    try:
+        return int(field(read_status(pid, pid), b"PPid")) == os.getpid()
     except TaskGone:
         return False
 
