@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from replant.flows.restore import clock_blockers
+from replant.flows.blockers import clock_blockers
 from replant.model.tree import Model
 from replant.policy import Policy
 

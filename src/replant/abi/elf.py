@@ -1,4 +1,4 @@
-"""ELF core files of x86-64 as Linux writes them: ``elf.h``, ``linux/elfcore.h``, ``asm/elf.h``; fs/binfmt_elf.c."""
+"""ELF files of x86-64, and core files as Linux writes them: ``elf.h``, ``linux/elfcore.h``, ``asm/elf.h``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ PT_NOTE = 4
 PF_X, PF_W, PF_R = 1, 2, 4
 PN_XNUM = 0xFFFF  # the true number of program headers stands in sh_info of section 0
 SHT_NULL = 0
+SHT_DYNSYM = 11
+STT_FUNC = 2  # in the lower four bits of a symbol's info
 
 NT_PRSTATUS = 1
 NT_FPREGSET = 2
@@ -27,6 +29,8 @@ EHDR = Struct("<16sHHIQQQIHHHHHH")
 PHDR = Struct("<IIQQQQQQ")
 #: name, type, flags, addr, offset, size, link, info, addralign, entsize
 SHDR = Struct("<IIQQQQIIQQ")
+#: name, info, other, shndx, value, size
+SYM = Struct("<IBBHQQ")
 #: namesz, descsz, type
 NHDR = Struct("<III")
 #: si_signo, si_code, si_errno, cursig, sigpend, sighold, pid, ppid, pgrp, sid, four times, registers, fpvalid

@@ -22,12 +22,16 @@ def is_special(m: Mapping) -> bool:
 
 
 class Vdso:
-    """What the restorer's own tells: ``size`` of the special mappings in one row, and where a ``syscall`` stands."""
+    """What the restorer's own tells of the special mappings, which stand in one row.
+
+    ``size`` of the row; ``rows``: start and end in it, and protection, of each; ``code``: where the last one begins.
+    """
 
     def __init__(self) -> None:
         special = [m for m in procfs.maps(os.getpid(), vmflags=False) if is_special(m)]
-        code = special[-1]
-        self.size = code.end - special[0].start
+        first, code = special[0].start, special[-1]
+        self.size, self.code = code.end - first, code.start - first
+        self.rows = [(m.start - first, m.end - first, m.prot) for m in special]
         self._offset = ctypes.string_at(code.start, code.end - code.start).find(_SYSCALL)
         if self._offset < 0:
             raise ReplantError("this kernel's vDSO has no syscall instruction", code="vdso")

@@ -68,7 +68,8 @@ def _tree(pid: int, policy: Policy) -> tuple[Blocker, ...]:
 
 
 def _image(path: str, policy: Policy) -> tuple[Blocker, ...]:
-    from replant.flows.restore import adapted, blockers, clock_blockers
+    from replant.flows.blockers import blockers, clock_blockers
+    from replant.flows.restore import adapted
     from replant.image.container import open_image
     from replant.resources import registry
 

@@ -18,7 +18,7 @@ from replant.execute.local import Restorer
 from replant.execute.seed import Seed
 from replant.execute.stubs import Stubs, trap_signal
 from replant.execute.vdso import Vdso
-from replant.flows import stages, touchdown, tree
+from replant.flows import old_vdso, stages, touchdown, tree
 from replant.flows.holding import Holding
 from replant.flows.program import Program, alive
 from replant.journal import current
@@ -68,8 +68,8 @@ class Making:
     def __init__(
         self, image: Image, model: Model, stop: bool, policy: Policy, later: Lazy | None, commit: Callable[[], None]
     ) -> None:
-        model = later.now if later else model
         self._vdso = Vdso()
+        model, self._old_code = old_vdso.replaced(later.now if later else model, self._vdso)
         address = find_place([m.vmas for m in model.mms], SIZE + GAP + self._vdso.size)
         self._arena = Arena(address, SIZE)
         pages = PageReader(*image.stores(later.blocks() if later else ()))
@@ -178,6 +178,9 @@ class Making:
             if len(task.threads) > 1:
                 self._stubs.start(task.pid, self._program.late(task.pid))
         self._stubs.settle()
+
+    def _lead(self) -> None:
+        old_vdso.put(self._old_code)
 
     # the end
 

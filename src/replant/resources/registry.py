@@ -174,9 +174,10 @@ def with_hook(name: str) -> dict[str, FileKind]:
 
 def standing() -> Iterable[tuple[str, FileKind]]:
     """The kinds of objects that stand by themselves, of which there may be any here."""
-    groups = file_kind("control_group")
-    if groups is not None:
-        yield "control_group", groups
+    for name in ("control_group", "vdso"):
+        kind = file_kind(name)
+        if kind is not None:
+            yield name, kind
     for sort in ("shm", "sem", "msg"):
         try:
             with open(f"{_SYSV}/{sort}", "rb") as file:

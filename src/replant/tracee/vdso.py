@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from struct import unpack_from
 
+from replant.abi import vdso as abi
 from replant.abi.mman import PAGE
 from replant.errors import Blocker, ReplantError, TaskGone
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from .memory import Memory
 
 DETOUR = 16  # bytes at the end of the padding that are not the blob's, but of `replant.tracee.detour`
-_AT_SYSINFO_EHDR = 33
 _found: list[int] = []
 _last: list[int] = []
 _pages: list[bytes] = []
@@ -69,9 +69,7 @@ def _is_there(memory: Memory, address: int) -> bool:
 
 
 def _own() -> int:
-    libc = ctypes.CDLL(None)
-    libc.getauxval.restype = ctypes.c_ulong
-    address: int = libc.getauxval(ctypes.c_ulong(_AT_SYSINFO_EHDR))
+    address = abi.address()
     if not address:
         raise ReplantError("this kernel gives programs no vDSO", code="no-vdso", hint="boot without vdso=0")
     return address
@@ -102,7 +100,7 @@ def _from_auxv(pid: int) -> int:
         data = file.read(1024)
     words: list[int] = memoryview(data[: len(data) & ~15]).cast("Q").tolist()
     values: dict[int, int] = dict(zip(words[::2], words[1::2], strict=True))
-    return values.get(_AT_SYSINFO_EHDR, 0)
+    return values.get(abi.AT_SYSINFO_EHDR, 0)
 
 
 def _from_maps(pid: int) -> int:

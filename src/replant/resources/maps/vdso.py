@@ -1,5 +1,6 @@
-"""The vDSO and its data pages (vdso(7)): never copied, always this kernel's own, moved to where they were.
+"""The vDSO and its data pages (vdso(7)): always this kernel's own, moved to where they were.
 
+Where those of the tree were of another build, they come to another place (kind `vdso` of files).
 The kernel maps them at exec only. The seed's are parked aside and moved with mremap(2), which tells the kernel where
 its signal trampolines are. ``fd`` is the address at which they are parked.
 """

@@ -6,6 +6,10 @@ import os
 
 from replant.abi import elf
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _NT_GNU_BUILD_ID = 3
 _PART = 4096
 
@@ -17,13 +21,17 @@ def build_id(path: str) -> bytes:
     except OSError:
         return b""
     try:
-        return _of(fd)
+        return _of(os.pread(fd, _PART, 0), lambda offset, length: os.pread(fd, length, offset))
     finally:
         os.close(fd)
 
 
-def _of(fd: int) -> bytes:
-    head = os.pread(fd, _PART, 0)
+def of_bytes(image: bytes) -> bytes:
+    """The build ID of a whole ELF file; empty if it has none."""
+    return _of(image, lambda offset, length: b"")
+
+
+def _of(head: bytes, more: Callable[[int, int], bytes]) -> bytes:
     if len(head) < elf.EHDR.size or not head.startswith(elf.IDENT[:6]):
         return b""
     ehdr = elf.EHDR.unpack_from(head)
@@ -34,7 +42,7 @@ def _of(fd: int) -> bytes:
         kind, _, offset, _, _, length, _, _ = elf.PHDR.unpack_from(head, at + n * size)
         if kind == elf.PT_NOTE and length <= _PART:
             inside = offset + length <= len(head)
-            found = _in_notes(head[offset : offset + length] if inside else os.pread(fd, length, offset))
+            found = _in_notes(head[offset : offset + length] if inside else more(offset, length))
             if found:
                 return found
     return b""

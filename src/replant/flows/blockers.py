@@ -1,0 +1,102 @@
+"""What stands against restoring an image on this host: all of it, before anything is made."""
+
+from __future__ import annotations
+
+import os
+import time
+from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
+
+from replant.errors import Blocker, TaskGone, once
+from replant.flows import old_vdso, tree
+from replant.observe import procfs
+from replant.resources import registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from replant.model.tree import Model
+    from replant.policy import Policy
+
+_REAPING = 5.0  # seconds that the dead whose numbers are wanted may take to go away
+
+
+def blockers(model: Model) -> list[Blocker]:
+    """Everything that stands against restoring the tree on this host: pids taken, files changed or missing, …"""
+    until = time.monotonic() + _REAPING
+    numbers = sorted(tree.numbers(model))
+    found = [
+        Blocker(
+            f"the pid {tid} is taken",
+            code="pid-taken",
+            pid=tid,
+            resource=f"pid {tid}",
+            hint="wait until that process has ended, or restore with --new-pids",
+        )
+        for tid in numbers
+        if _taken(tid, until)
+    ]
+    checks: list[Callable[[], None]] = []
+    for file in model.files:
+        check = registry.hook(registry.file_kind(file.kind), "check")
+        if check is not None:
+            checks.append(partial(check, file))
+    for a in model.attributes:
+        check = registry.hook(registry.task_kinds()[a.kind], "check")
+        if check is not None:
+            checks.append(partial(check, a.state, a.tid))
+    for each in checks:
+        try:
+            each()
+        except Blocker as b:
+            found.append(b)
+    return list(once([*found, *old_vdso.blockers(model)]))
+
+
+def _taken(number: int, until: float) -> bool:
+    """Whether a task or a group has that number; the dead are waited for, since an init may reap lazily."""
+    while True:
+        try:
+            if procfs.stat(number).state not in "ZX":
+                return True
+        except TaskGone:
+            if not _is_group(number):
+                return False
+            if _has_living_member(number):
+                return True
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.001)
+
+
+def _is_group(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _has_living_member(group: int) -> bool:
+    """Whether a process of that group or session is no zombie, so that there is nothing to wait for."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = procfs.stat(int(name))
+            except TaskGone:
+                continue
+            if group in (stat.pgrp, stat.session) and stat.state not in "ZX":
+                return True
+    return False
+
+
+def clock_blockers(model: Model, policy: Policy) -> Iterator[Blocker]:
+    """CLOCK_MONOTONIC must not run backwards for the tree, as it would after another boot; unless the user lets it."""
+    behind = model.clock - time.monotonic_ns()
+    if behind > 0 and policy.choice("clock") != "back":
+        yield Blocker(
+            f"the monotonic clock is {behind / 1e9:.0f} s behind what the tree has seen of it: another boot",
+            code="clock",
+            resource="CLOCK_MONOTONIC",
+            hint="restore it in a time namespace with that offset (unshare --time --monotonic), or use --clock back",
+        )
