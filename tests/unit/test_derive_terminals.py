@@ -200,12 +200,13 @@ class Kernel:
         return found
 
     def end(self) -> None:
-        """End everybody."""
+        """End everybody, and reap our own children."""
         for pid in self.pids.values():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(self.pids[10], 0)
+        for pid in self.pids.values():
+            with suppress(ChildProcessError):  # somebody else's child
+                os.waitpid(pid, 0)
         for ends in (*self.pairs.values(), *self.pipes.values()):
             os.close(ends[0])
             os.close(ends[1])
