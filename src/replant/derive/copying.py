@@ -10,11 +10,14 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
+    from typing import TypeVar
 
     Place = Hashable
+    Source = TypeVar("Source", bound=Hashable)
+    Target = TypeVar("Target", bound=Hashable)
 
 
-def parallel_copy(wanted: Mapping[Place, Place], spare: Place | None = None) -> list[tuple[Place, Place]]:
+def parallel_copy(wanted: Mapping[Target, Source], spare: Target | None = None) -> list[tuple[Source | Target, Target]]:
     """Copies ``(source, target)``, in order, after which each target holds what stood in the source ``wanted`` for it.
 
     ``spare`` is a place for the rings, neither source nor target; afterwards something stands there that nobody wants.
@@ -22,9 +25,9 @@ def parallel_copy(wanted: Mapping[Place, Place], spare: Place | None = None) -> 
     :raises ValueError: there is a ring, and no spare place.
     """
     left = {target: source for target, source in wanted.items() if target != source}
-    at = {source: source for source in left.values()}  # where what stood there can be had now
+    at: dict[Place, Source | Target] = {source: source for source in left.values()}  # where that can be had now
     free = [target for target in left if target not in at]
-    copies: list[tuple[Place, Place]] = []
+    copies: list[tuple[Source | Target, Target]] = []
     while left:
         if not free:
             if spare is None:

@@ -15,8 +15,9 @@ from itertools import pairwise
 from replant.abi import x86_64
 from replant.abi.call import Slot, Track
 from replant.abi.resource import open_files
+from replant.derive.copying import parallel_copy
 from replant.errors import ReplantError
-from replant.resources import registry
+from replant.resources import order, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from replant.model.tree import FdTable, File, Model
     from replant.resources.protocol import FileKind, RestoreSide
 
-_F_DUPFD, _F_SETFL, _F_SETOWN_EX, _F_SETSIG = 0, 4, 15, 10
+_F_DUPFD, _F_SETFD, _F_SETFL, _F_SETOWN_EX, _F_SETSIG = 0, 2, 4, 15, 10
 _O_PATH = 0o10000000
 _O_ASYNC = 0o20000
 _ALL = 0xFFFFFFFF
@@ -38,17 +39,20 @@ class Opening:
 
     def __init__(self, model: Model, stores: Sequence[int], side: RestoreSide) -> None:
         self.model = model
-        taken = {d.fd for t in model.tables for d in t.entries}
-        self.lowest, self.highest = _room(taken, len(model.files) + _SPARE)
         self.restorer = Track("replant")
         self.fds: dict[int, Slot | int] = {}
         self._side = side
         self._made: dict[int, tuple[int, Slot | int]] = {}
         self._holders = {d.file: (t.pid, d.fd) for t in reversed(model.tables) for d in reversed(t.entries)}
-        self.stores: list[Slot | int] = [self._raised(fd, self.restorer) for fd in stores]
         self._ourselves: Slot | int = 0
         self._groups = [(kind, files, self._maker(kind, files)) for kind, files in registry.grouped(model.files)]
-        self._groups.sort(key=lambda row: _turn(row[0]))
+        kinds = {file.kind: registry.file_kind(file.kind) for file in model.files}
+        making, self._attaching = order.levels(kinds, "make"), order.levels(kinds, "attach")
+        self._groups.sort(key=lambda row: making[row[1][0].kind])
+        taken = {d.fd for t in model.tables for d in t.entries}
+        low = sum(len(files) for _, files, maker in self._groups if maker)
+        self.lowest, self.highest = _room(taken, len(model.files) + _SPARE, max(low, _SPARE))
+        self.stores: list[Slot | int] = [self._raised(fd, self.restorer) for fd in stores]
 
     def holder(self, number: int) -> tuple[int, int] | None:
         """The first process that holds a description, and its descriptor."""
@@ -122,12 +126,35 @@ class Opening:
             on.call(x86_64.fcntl, fd, _F_SETFL, file.flags & (_SETTABLE | _O_ASYNC), why="signals by this number")
 
     def place(self, table: FdTable, on: Track) -> None:
-        """Calls of a process that put all its descriptors in their places, then let kinds finish what needs them."""
-        here = {n: self._fetched(n, on) for n in {d.file for d in table.entries} & self._made.keys()}
-        for d in table.entries:
-            fd = here[d.file] if d.file in here else self.fds[d.file]
-            on.call(x86_64.dup3, fd, d.fd, os.O_CLOEXEC if d.cloexec else 0, why="descriptor")
+        """Calls of a process that put all its descriptors in their places, then let kinds finish what needs them.
+
+        All descriptors of the restore are above those of the tree, but for those of makers, which come to lie at the
+        lowest numbers (pidfd_getfd(2)): to each its own where that can be, so that none is in a ring with others.
+        """
+        landed = self._landed(table, on)
+        wanted = {d.fd: landed[d.file] if d.file in landed else self.fds[d.file] for d in table.entries}
+        closing = {d.fd: os.O_CLOEXEC if d.cloexec else 0 for d in table.entries}
+        for source, target in parallel_copy(wanted):
+            on.call(x86_64.dup3, source, target, closing[target], why="descriptor")
+        for fd in landed.values():
+            if fd not in wanted:
+                on.call(x86_64.close, fd, why="copied")
+            elif wanted[fd] == fd and not closing[fd]:
+                on.call(x86_64.fcntl, fd, _F_SETFD, 0, why="not closed by execve")
         self._hook("attach", table, on)
+
+    def _landed(self, table: FdTable, on: Track) -> dict[int, int]:
+        """What others have made, fetched while nothing lies below the descriptors of the restore: the numbers."""
+        made = {d.file: d.fd for d in reversed(table.entries) if d.file in self._made}
+        at_home = {fd: file for file, fd in made.items() if fd < len(made)}
+        others = iter([file for file, fd in made.items() if fd >= len(made)])
+        landed = {}
+        for number in range(len(made)):
+            file = at_home[number] if number in at_home else next(others)
+            fd = self._theirs(file)
+            on.call(x86_64.pidfd_getfd, self._ourselves, fd, 0, gives=number, why="made by another process")
+            landed[file] = number
+        return landed
 
     def settle(self, table: FdTable, on: Track) -> None:
         """Calls of a process for which all descriptors of the restore must be closed: record locks, O_ASYNC.
@@ -146,7 +173,7 @@ class Opening:
         return [(self.model.files[d.file], d.fd) for d in table.entries if self._holders[d.file] == (table.pid, d.fd)]
 
     def _hook(self, name: str, table: FdTable, on: Track) -> None:
-        for file, fd in sorted(self._held(table), key=lambda row: _comes_last(row[0])):
+        for file, fd in sorted(self._held(table), key=lambda row: self._attaching[row[0].kind]):
             self._call(name, file, fd, on, self._side)
 
     def _call(self, name: str, file: File, *args: object) -> None:
@@ -171,11 +198,14 @@ class Opening:
         return self._fetched(number, on) if number in self._made else self.fds[number]
 
     def _fetched(self, number: int, on: Track) -> Slot:
-        theirs = self.fds.get(number, self._made[number][1])  # a slot as long as nothing has run
-        fd = on.call(x86_64.pidfd_getfd, self._ourselves, theirs, 0, why="made by another process")
+        fd = on.call(x86_64.pidfd_getfd, self._ourselves, self._theirs(number), 0, why="made by another process")
         raised = self._raised(fd, on)
         on.call(x86_64.close, fd, why="raised")
         return raised
+
+    def _theirs(self, number: int) -> Slot | int:
+        """The restorer's descriptor of what a process has made; that process's own as long as nothing has run."""
+        return self.fds.get(number, self._made[number][1])
 
     def owners(self, on: Track) -> None:
         """Calls of the restorer that say who gets the signals of a description, once everybody exists."""
@@ -208,8 +238,8 @@ class Opening:
         return on.call(x86_64.fcntl, fd, _F_DUPFD, self.lowest, why="where the tree has no descriptor")
 
 
-def _room(taken: set[int], need: int) -> tuple[int, int]:
-    """The first and the last number of the descriptors of a restore.
+def _room(taken: set[int], need: int, low: int) -> tuple[int, int]:
+    """The first and the last number of the descriptors of a restore, ``low`` others being below.
 
     :raises ReplantError: the limit of descriptors leaves no room.
     """
@@ -217,7 +247,7 @@ def _room(taken: set[int], need: int) -> tuple[int, int]:
     above = 1 + max(taken, default=2)
     if above + need <= limit:
         return above, _ALL
-    for first, last in pairwise([_SPARE, *sorted(n for n in taken if n > _SPARE), limit]):
+    for first, last in pairwise([low, *sorted(n for n in taken if n > low), limit]):
         if last - first > need:
             return first + 1, last - 1
     raise ReplantError(
@@ -231,15 +261,6 @@ def _room(taken: set[int], need: int) -> tuple[int, int]:
 def _first(table: FdTable) -> Iterable[tuple[int, int]]:
     """Each description that a process holds, and the first descriptor by which it does."""
     return sorted({d.file: d.fd for d in reversed(table.entries)}.items())
-
-
-def _comes_last(file: File) -> bool:
-    """Whether what a kind does in its place needs everything else in its own (epoll sets watch pidfds)."""
-    return bool(registry.hook(registry.file_kind(file.kind), "ATTACH_LAST"))
-
-
-def _turn(kind: FileKind) -> int:
-    return bool(registry.hook(kind, "MAKE_LAST")) - bool(registry.hook(kind, "MAKE_FIRST"))
 
 
 def _number(fd: Slot | int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from replant.derive.sequence import Blocked, Step, arrange, run
 from replant.errors import Bug
+from replant.resources import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +97,37 @@ _BORN: tuple[Fact, str] = (("threads",), "threads")
 
 def _fact(word: str, who: str, of_a_thread: frozenset[str]) -> Fact:
     return (word, who) if word in of_a_thread else (word,)
+
+
+def levels(kinds: Mapping[str, object], hook: str) -> dict[str, int]:
+    """How many others a hook of a kind of file has to wait for, one after the other.
+
+    :raises Bug: kinds wait for each other.
+    """
+    gives = {name: _declared(kind, "GIVES", hook, files.USUAL_GIVES) for name, kind in kinds.items()}
+    givers = {word: [name for name in kinds if word in gives[name]] for word in files.WORDS}
+    steps = [
+        Step(
+            (name,),
+            [((word, by), word) for word in _declared(kind, "USES", hook, files.USUAL_USES) for by in givers[word]],
+            [(word, name) for word in gives[name]],
+        )
+        for name, kind in kinds.items()
+    ]
+    try:
+        order, edges = arrange(steps)
+    except Blocked as blocked:
+        raise Bug(f"kinds of files have no order in {hook}: {blocked}") from None
+    run(steps[i] for i in order)
+    depth: dict[int, int] = {}
+    for i in order:
+        depth[i] = 1 + max((depth[j] for j in edges[i]), default=-1)
+    return {name: depth[i] for i, name in enumerate(kinds)}
+
+
+def _declared(kind: object, which: str, hook: str, usual: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    words: Mapping[str, tuple[str, ...]] = getattr(kind, which, usual)
+    return words.get(hook, usual[hook])
 
 
 def _does(who: str, kind: TaskKind | Given) -> bool:

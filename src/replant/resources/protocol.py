@@ -174,8 +174,7 @@ class FileKind(Protocol):
     # is one at all. What is none (an object of System V IPC) has a number of another sort, which ``make`` gives, and
     # neither ``claims`` nor ``read`` unless it can be mapped: ``standing`` finds it.
     # COUNTED: True if programs can see how many processes map it; copies of processes give up such mappings at once.
-    # MAKE_LAST: True if `make` needs a descriptor of another kind (`RestoreSide.fd`).
-    # MAKE_FIRST: True if other kinds may have their names in it.
+    # USES, GIVES: by hook (``make``, ``attach``), where they are not the usual words (`replant.resources.files`).
 
     def claims(self, f: FileFacts) -> bool:
         """Whether it is this kind; the registry asks only the module that bears the kernel's name for the thing."""

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 VERSION = 1
 SEEKABLE = False
 DESCRIPTOR = False
-MAKE_FIRST = True
+USES: dict[str, tuple[str, ...]] = {"make": ()}
+GIVES = {"make": ("names",)}
 
 _DEVICES = "devices.list"
 _EVERY_DEVICE = "a *:* rwm"

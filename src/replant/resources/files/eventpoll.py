@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SEEKABLE = False
-ATTACH_LAST = True  # what is watched may itself come into its place only in attach
+USES = {"attach": ("places",)}
+GIVES: dict[str, tuple[str, ...]] = {"attach": ()}
 _EBADF = 9
 _ANY_EVENT = (
     epoll.EPOLLIN | epoll.EPOLLPRI | epoll.EPOLLOUT | epoll.EPOLLRDNORM | epoll.EPOLLWRNORM | epoll.EPOLLRDHUP

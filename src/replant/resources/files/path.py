@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SEEKABLE = False
-MAKE_LAST = True  # through another description, where there is no name
+USES = {"make": ("names", "descriptions")}  # it is opened through another one, where there is no name
+GIVES: dict[str, tuple[str, ...]] = {"make": ()}
 
 
 class State(Frozen):
