@@ -8,10 +8,12 @@ from __future__ import annotations
 import ctypes
 import os
 
+from replant.abi import machine
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_SYSCALL = _LIBC.syscall
-_SYSCALL.restype = ctypes.c_long
-_SYSCALL.argtypes = (ctypes.c_long,) + (ctypes.c_void_p,) * 6
+_LIBC.syscall.restype = ctypes.c_long
+_LIBC.syscall.argtypes = (ctypes.c_long,) + (ctypes.c_void_p,) * 6
+_SYSCALL = _LIBC.syscall if machine.fits() else machine.refuse
 
 Arg = int | bytes | bytearray | ctypes.Array[ctypes.c_char] | None
 

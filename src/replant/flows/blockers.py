@@ -6,6 +6,7 @@ import os
 import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 
+from replant.abi import machine
 from replant.errors import Blocker, TaskGone, once
 from replant.flows import old_vdso, tree
 from replant.observe import procfs
@@ -15,10 +16,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from replant.image.manifest import Manifest
     from replant.model.tree import Model
     from replant.policy import Policy
 
 _REAPING = 5.0  # seconds that the dead whose numbers are wanted may take to go away
+
+
+def foreign(manifest: Manifest) -> Iterator[Blocker]:
+    """The processes of an image are of another architecture: nothing else of it has a meaning here."""
+    if manifest.arch != machine.NAME:
+        yield Blocker(
+            f"the image is of processes of {manifest.arch}, and replant restores those of {machine.NAME}",
+            code="architecture",
+            resource=manifest.arch,
+            hint=f"start the programs anew here: a process cannot leave its architecture ({manifest.kernel})",
+        )
 
 
 def blockers(model: Model) -> list[Blocker]:

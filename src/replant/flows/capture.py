@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from replant.abi import tty
+from replant.abi import machine, tty
 from replant.errors import Blocker, Refused, TaskGone
 from replant.flows import borders, elsewhere, shares
 from replant.flows.asking import Asker, told_of
@@ -313,6 +313,7 @@ def look(pid: int, policy: Policy = DEFAULT) -> tuple[Model, PageReader]:
 
     :raises Refused: something could not be kept.
     """
+    machine.require()
     fd = os.memfd_create("look", os.MFD_CLOEXEC)
     number = elsewhere.number(pid)
     if number:

@@ -68,12 +68,14 @@ def _tree(pid: int, policy: Policy) -> tuple[Blocker, ...]:
 
 
 def _image(path: str, policy: Policy) -> tuple[Blocker, ...]:
-    from replant.flows.blockers import blockers, clock_blockers
+    from replant.flows.blockers import blockers, clock_blockers, foreign
     from replant.flows.restore import adapted
     from replant.image.container import open_image
     from replant.resources import registry
 
     with open_image(path) as image:
+        if found := tuple(foreign(image.manifest)):
+            return found
         model = adapted(image.model(registry.state_class), policy)
         image.verify()
         return (*_host(image.manifest), *blockers(model), *clock_blockers(model, policy))

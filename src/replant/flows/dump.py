@@ -12,6 +12,7 @@ import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 from struct import iter_unpack
 
+from replant.abi import machine
 from replant.errors import ReplantError, TaskGone, UsageError
 from replant.flows import elsewhere
 from replant.flows.asking import Asker
@@ -118,6 +119,7 @@ def dump(
     :raises Refused: something cannot be kept; all blockers are listed, the tree runs on.
     :raises ReplantError: the dump failed; the tree runs on.
     """
+    machine.require()
     if is_url(image) and (parent or track):
         raise UsageError("an image behind a URL builds on no other, and none builds on it", code="usage")
     form = (compress, encrypt)

@@ -9,10 +9,11 @@ import os
 import time
 from _functools import partial  # type: ignore[import-not-found]  # functools takes milliseconds
 
+from replant.abi import machine
 from replant.errors import Refused
 from replant.execute import worker
 from replant.flows import moving, tree
-from replant.flows.blockers import blockers, clock_blockers
+from replant.flows.blockers import blockers, clock_blockers, foreign
 from replant.flows.making import make
 from replant.flows.recording import Recording
 from replant.image.container import open_image
@@ -79,6 +80,7 @@ def restore(
     :raises Refused: it cannot be restored here; all blockers are listed, nothing was made.
     :raises ReplantError: the restore failed; everything made is undone.
     """
+    machine.require()
     began = time.perf_counter_ns()
     with Recording("restore", wanted=journal) as trace:
         later = partial(_later, working_set, not detach) if lazy else None
@@ -119,6 +121,8 @@ def _restore(
         opened = open_image(image)
     try:
         with phase("read"):
+            if found := tuple(foreign(opened.manifest)):
+                raise Refused(f"{opened.path} cannot be restored here", found)
             model = adapted(opened.model(registry.state_class), policy)
             opened.parents()
         with phase("check"):

@@ -7,8 +7,8 @@ ones, and the one process that is needed (to be traced) is ours and ends with th
 from __future__ import annotations
 
 import os
-import sys
 
+from replant.abi import machine
 from replant.host.feature import Feature
 
 __all__ = ["Feature", "Host", "probe"]
@@ -40,7 +40,9 @@ class Host:
 
 
 def probe() -> Host:
-    """Try everything; about 5 ms."""
+    """Try everything; about 5 ms. On another architecture no system call can be tried."""
+    if not machine.fits():
+        return Host((_kernel(),), 0)
     from replant.host import calls, traced
 
     on_a_task, xfeatures = traced.look()
@@ -51,10 +53,10 @@ def _kernel() -> Feature:
     name = os.uname()
     return Feature(
         "kernel",
-        name.machine == "x86_64" and sys.maxsize > 1 << 32,
+        machine.fits(),
         f"{name.sysname} {name.release} {name.machine}",
         "registers, system calls and the code run inside a task are those of x86-64",
-        "run on an x86-64 machine, with a 64-bit Python",
+        machine.HINT,
     )
 
 
