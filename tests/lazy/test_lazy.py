@@ -124,6 +124,22 @@ def test_while_it_loads_it_cannot_be_dumped(tmp_path: Path) -> None:
         until_loaded(program.root)
 
 
+def test_no_signal_ends_all_who_load_it_at_once(tmp_path: Path) -> None:
+    """As the end of a login or pkill sends them; with the last of them the program would find zeros."""
+    program, image = uprooted(tmp_path)
+    with program:
+        replant_json("restore", image, "--lazy", "--detach", "--stop", "--working-set", "null")
+        for pid in (held := [*servers(), *watchers()]):
+            os.kill(pid, signal.SIGSTOP)
+        assert registered(program.root)
+        for pid in held:
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCONT):
+                os.kill(pid, number)
+        os.kill(program.root, signal.SIGCONT)
+        program.ask()
+        until_loaded(program.root)
+
+
 def test_a_child_gets_an_area_empty_that_was_marked_so_meanwhile(tmp_path: Path) -> None:
     """The server is held up until the program waits for it, so that the area is not loaded when it is marked."""
     program, image = uprooted(tmp_path, "wiped.c")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,28 +48,42 @@ def test_a_storm(tmp_path: Path) -> None:
         assert not (program.folder / "child").exists()
 
 
-@pytest.mark.parametrize("whom", [servers, watchers], ids=["server", "watcher"])
-def test_its_loaders_are_killed(whom: Callable[[], list[int]], tmp_path: Path) -> None:
-    """One after the other, as often as possible; not both at once, which is what cannot be survived."""
+@pytest.mark.parametrize("places", [(0, 1), (0, 2), (1, 2)])
+def test_its_loaders_are_killed(places: tuple[int, ...], tmp_path: Path) -> None:
+    """Two of the server, its successor, and the successor of that, in the same instant, as often as possible."""
     with storm(tmp_path) as program:
         killed = 0
-        for _ in loading(program, 3):
-            for _ in range(4):
-                wait.until(lambda: both() or not registered(program.root), "both are there, or none is needed")
-                if both():
-                    killed += kill(whom())
+        for _ in loading(program, 2):
+            for _ in range(3):
+                wait.until(lambda: loaders() or not registered(program.root), "all are there, or none is needed")
+                if found := loaders():
+                    killed += kill([found[place] for place in places])
         assert killed
 
 
-def both() -> bool:
-    return len(servers()) == len(watchers()) == 1
+def loaders() -> list[int]:
+    """The server and its successors, the eldest first; nobody if not all are there."""
+    found = servers()
+    while found and (heirs := [pid for pid in watchers() if parent(pid) == found[-1]]):
+        found += heirs
+    return found if len(found) == 3 else []
+
+
+def parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def kill(pids: list[int]) -> int:
+    """Kill processes that have no time to do anything about it."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
     for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
         wait.end_of(pid)
     return len(pids)

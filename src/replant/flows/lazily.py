@@ -42,7 +42,7 @@ WORTH = 256 << 10  # bytes of an area below which a fault costs more than it sav
 _GAP = 1 << 20  # between pages of one area: so much is registered with them, more splits the mapping
 _NOT = frozenset(["lo", "lf", "gd", "wf", "dp", "dc"])
 _FEATURES = uffd.EVENT_FORK | uffd.EVENT_REMAP | uffd.EVENT_REMOVE | uffd.EVENT_UNMAP | uffd.CAN_POISON
-_F_DUPFD, _PR_SET_NAME = 0, 15
+_F_DUPFD, _PR_SET_NAME, _SIG_BLOCK = 0, 15, 0
 _ALL_DESCRIPTORS = 0xFFFFFFFF
 _THREADS = 4
 
@@ -293,8 +293,12 @@ def _cut(number: int, area: Area, size: int) -> Iterator[tuple[int, Piece]]:
 
 
 def _apart(keep: list[int], words: bool) -> None:
-    """Become a process of its own, with nothing of the restore: no session, directory, descriptor or terminal."""
+    """Become a process of its own, with nothing of the restore: no session, directory, descriptor or terminal.
+
+    No signal but SIGKILL ends it, or its successors, which would get the same one: ``pkill``, the end of a login.
+    """
     os.setsid()
+    syscall(x86_64.rt_sigprocmask, _SIG_BLOCK, b"\xff" * 8, 0, 8)
     os.chdir("/")
     syscall(x86_64.prctl, _PR_SET_NAME, b"replant-lazy")
     null = os.open(os.devnull, os.O_RDWR)

@@ -1,10 +1,11 @@
-"""A second process that takes the place of the first if that dies, and loses nothing of what it knew.
+"""Processes that take the place of the server if that dies, and lose nothing of what it knew.
 
-A userfaultfd dies with its last descriptor, and then pages that were never loaded read as zeros, silently. So two
+A userfaultfd dies with its last descriptor, and then pages that were never loaded read as zeros, silently. So three
 processes share one table of descriptors (CLONE_FILES): whatever the server gets, the kernel's descriptor of a forked
-child included, its successor has in the same moment. The successor is a copy of the server, made when the watch begins;
-what the kernel tells the server later it reads straight into memory that both share: there is no moment at which an
-event is taken from the kernel and lost by a kill. The successor catches up with these events, and goes on.
+child included, its successors have in the same moment. A successor is a copy of the server, made when the watch begins,
+and has a successor in turn. What the kernel tells the server later it reads straight into memory that all share: there
+is no moment at which an event is taken from the kernel and lost by a kill. Who takes over catches up with these events,
+makes itself successors, and goes on.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _ENTRY = _NUMBER + MESSAGE
 _ENTRIES = 1 << 14
 _CLONE_FILES, _SIGCHLD, _SIGKILL = 0x400, 17, 9
 _PR_SET_NAME = 15
+_SUCCESSORS = 2
+_MOMENT = 500  # milliseconds
 
 
 class Log:
@@ -74,7 +77,7 @@ class Log:
 
 
 class Watch:
-    """The successor of this process. ``catch_up(log)`` is called in it when it takes over, before it goes on."""
+    """The successors of this process. ``catch_up(log)`` is called in one when it takes over, before it goes on."""
 
     def __init__(self, catch_up: Callable[[Log], None]) -> None:
         self._catch_up = catch_up
@@ -92,12 +95,12 @@ class Watch:
         before, former = self._successor, self._fds
         log, number = Log(), self._number + 1
         ours = os.pidfd_open(os.getpid())
-        if not before or os.waitpid(before, os.WNOHANG)[0]:
+        if not _lives(before):
             before = 0
             self._shared[:8] = number.to_bytes(8, "little")  # there is nobody else who could take over
         pid = _clone()
         if pid == 0:
-            return self._wait(ours, log, number)
+            return self._wait((ours,), log, number)
         self._successor, self._fds = pid, (os.pidfd_open(pid), ours)
         self._number, self.log = number, log
         self._shared[:8] = number.to_bytes(8, "little")  # from here on it is the new one that takes over
@@ -105,25 +108,46 @@ class Watch:
         return self._fds[0]
 
     def over(self) -> None:
-        """Nobody is needed any more: the successor is gone when this returns."""
+        """Nobody is needed any more: the successor is gone when this returns, its own is about to go."""
         self._shared[:8] = bytes(8)
         _end(self._successor, self._fds)
 
-    def _wait(self, server: int, log: Log, number: int) -> int:
-        """In the successor: as long as the server lives, and for ever if nobody is needed after it."""
+    def _wait(self, elders: tuple[int, ...], log: Log, number: int) -> int:
+        """In a successor: as long as one of those before it lives, and for ever if nobody is needed after them."""
         syscall(x86_64.prctl, _PR_SET_NAME, b"replant-watch")
         forked()
-        poll = select.poll()
-        poll.register(server, select.POLLIN)
-        poll.poll()
-        if int.from_bytes(self._shared[:8], "little") != number:
+        ours, heir = os.pidfd_open(os.getpid()), 0
+        while True:
+            if len(elders) < _SUCCESSORS and not _lives(heir):
+                heir = _clone()
+                if heir == 0:
+                    return self._wait((*elders, ours), log, number)
+            if _has_ended(elders[-1]):
+                break
+        while self._counts(number) and not all(map(_has_ended, elders)):
+            pass
+        if not self._counts(number):
+            os.close(elders[-1])  # of which nobody else knows, unless that is the server, which is gone
             os._exit(0)
         syscall(x86_64.prctl, _PR_SET_NAME, b"replant-lazy")
-        os.close(server)
-        self._successor, self._number = 0, number
-        self._fds = ()
+        self._successor, self._number = heir, number
+        self._fds = (*elders, ours)
         self._catch_up(log)
         return self.renew()
+
+    def _counts(self, number: int) -> bool:
+        return int.from_bytes(self._shared[:8], "little") == number
+
+
+def _has_ended(process: int) -> bool:
+    """Whether a process has, by its descriptor; waits a moment for that."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(_MOMENT))
+
+
+def _lives(child: int) -> bool:
+    return child > 0 and not os.waitpid(child, os.WNOHANG)[0]
 
 
 def _clone() -> int:
