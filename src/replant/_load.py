@@ -23,15 +23,16 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from _frozen_importlib import ModuleSpec, _load_unlocked  # type: ignore[attr-defined]
+from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
 from marshal import dumps, loads
+from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from types import CodeType, ModuleType
+    from types import CodeType
 
     Row = tuple[str, str, int, int, bool, CodeType]
 
@@ -47,9 +48,9 @@ _ready: dict[str, tuple[str, bool, CodeType]] = {}  # of a bundle: modules that 
 class _Loader(SourceFileLoader):
     """The ordinary loader, which has been handed the code already."""
 
-    def __init__(self, name: str, path: str, code: CodeType) -> None:
+    def __init__(self, name: str, path: str, code: CodeType | None) -> None:
         super().__init__(name, path)
-        self._code: CodeType | None = code
+        self._code = code
 
     def get_code(self, fullname: str) -> CodeType | None:
         """The code at hand, once; whoever asks again gets what the source says then."""
@@ -75,7 +76,7 @@ class Finder:
         return None
 
 
-def _spec(name: str, source: str, is_package: bool, code: CodeType) -> ModuleSpec:
+def _spec(name: str, source: str, is_package: bool, code: CodeType | None) -> ModuleSpec:
     spec = ModuleSpec(name, _Loader(name, source, code), origin=source, is_package=is_package)
     spec.has_location = True
     spec.cached = _cache(source)
@@ -167,7 +168,25 @@ def _run(rows: list[Row]) -> None:
         if parent not in modules:
             __import__(parent)
         if name in _ready:
-            setattr(modules[parent], last, _load_unlocked(_spec(name, *_ready.pop(name))))
+            setattr(modules[parent], last, _loaded(name, *_ready.pop(name)))
+
+
+def _loaded(name: str, source: str, is_package: bool, code: CodeType) -> ModuleType:
+    """The module, as importlib makes it; the questions that it asks of a loader take as long as running the code."""
+    spec = _spec(name, source, is_package, None)
+    module = ModuleType(name)
+    module.__dict__.update(
+        __spec__=spec, __loader__=spec.loader, __package__=spec.parent, __file__=source, __cached__=spec.cached
+    )
+    if is_package:
+        module.__path__ = spec.submodule_search_locations or []
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return sys.modules[name]
 
 
 def _write(bundle: str, names: Iterable[str]) -> None:

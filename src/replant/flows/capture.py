@@ -154,12 +154,13 @@ class Capture:
         self._clock = clock = time.monotonic_ns()
         with phase("observe"):
             self._facts.choose([t.pid for t in self._alive], clock)
-            self.blockers.extend(borders.blockers(self._alive, self._stats))
+            self.blockers.extend(borders.blockers(self._alive, self._stats, self._facts.told))
             tables = self.files.add_tables((t.pid, *self._facts.files(t.pid)) for t in self._alive)
             mms = [self._mm(t.pid) for t in self._alive]
             links = {t.pid: self._links(t.pid) for t in self._alive}
             self._controlling = self._controlled()
-            self._sharers = {s.field: shares.first_sharers(s, [t.pid for t in self._alive]) for s in shares.SHARED}
+            pids, told = [t.pid for t in self._alive], self._facts.told
+            self._sharers = {s.field: shares.first_sharers(s, pids, told) for s in shares.SHARED}
         with phase("ask"):
             insides = remote.each(self._alive, self._asker.first)
             attributes = [a for inside in insides for a in self._attributes(inside, links[inside.task.pid])]
@@ -239,13 +240,13 @@ class Capture:
 
     def _attributes(self, inside: Inside, links: dict[str, int]) -> Iterable[Attribute]:
         task, threads = inside.task, inside.task.threads
-        own, maps, restart = self._stats[task.pid], self._maps[task.pid], self._facts.restart
+        own, maps, restart, told = self._stats[task.pid], self._maps[task.pid], self._facts.restart, self._facts.told
         clock = self._clock
         views = [ThreadView(task, t, links, maps, restart, clock, own if t.tid == t.pid else None) for t in threads]
         self._views[task.pid] = views[0]
         try:
             for view, then in zip(views, [*threads[1:], None], strict=True):
-                yield from self._asker.ask(view, inside, then, self.blockers)
+                yield from self._asker.ask(view, inside, then, told, self.blockers)
             stopped = [pid for pid in self._stopped if self._stats[pid].ppid == task.pid]
             self._told.update(told_of(stopped, threads[0], inside))
         except Blocker as blocker:
@@ -308,6 +309,12 @@ def _outside(root: Stat) -> set[int]:
     return {n for n in (root.pgrp, root.session) if n != root.pid}
 
 
+def prepare(pid: int) -> tuple[Asker, Facts]:
+    """What a look at the tree of ``pid`` takes, made before that is stopped."""
+    asker = Asker()
+    return asker, Facts(pid, (*asker.fields, *borders.FIELDS))
+
+
 def look(pid: int, policy: Policy = DEFAULT) -> tuple[Model, PageReader]:
     """Freeze, observe, read every kind, release: a dump without pages. Small contents are behind the reader.
 
@@ -324,7 +331,7 @@ def look(pid: int, policy: Policy = DEFAULT) -> tuple[Model, PageReader]:
 
 
 def _look(pid: int, policy: Policy, store: PageWriter) -> Model:
-    asker, facts = Asker(), Facts(pid)
+    asker, facts = prepare(pid)
     with freeze.freeze(pid, facts.waits) as frozen:
         capture = Capture(frozen, store, policy, asker, facts)
         try:

@@ -15,9 +15,7 @@ from struct import iter_unpack
 from replant.abi import machine
 from replant.errors import ReplantError, TaskGone, UsageError
 from replant.flows import elsewhere
-from replant.flows.asking import Asker
-from replant.flows.capture import Capture, is_gone
-from replant.flows.facts import Facts
+from replant.flows.capture import Capture, is_gone, prepare
 from replant.flows.recording import Recording
 from replant.flows.saving import Contents, Known
 from replant.image import sums
@@ -148,8 +146,9 @@ def _dump(pid: int, image: str, journal: str, ways: Ways, policy: Policy) -> Dum
     try:
         with ImageWriter.create(image, *ways.form) as out, Recording("dump", out.journal_path, journal) as trace:
             with trace.journal.phase("prepare"):
-                asker, facts = Asker(), Facts(pid)
+                asker, facts = prepare(pid)
                 registry.preload(_links(pid))  # modules are loaded before the tree is stopped
+                out.get_ready(registry.states())
                 known = _known(pid, ways, image, facts)
                 contents = _contents(pid, ways, known)
             with known:

@@ -13,6 +13,7 @@ import time
 from replant.flows import waits
 from replant.journal import current, site
 from replant.observe import procfs
+from replant.observe.field import MISSING
 from replant.resources.shared import holders
 
 TYPE_CHECKING = False
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from replant.observe.procfs import Fd, FdInfo, Mapping
     from replant.resources.protocol import FileFacts
 
-_GUESSED = site("facts", "a guess at the tree: %d processes, %d mappings, %d descriptors")
+_GUESSED = site("facts", "a guess at the tree: %d processes, %d threads, %d mappings, %d descriptors")
 _CHOSEN = site("facts", "large trees are told of by %s %s")
 _MANY_MAPPINGS = 3000
 _MANY_FILES = 400
+_MANY_THREADS = 64
 _ENOUGH_PROCESSES = 100
 _PAGES = 64  # present pages that smaps takes as long for as for a mapping
 _LINE = 80  # bytes of a line of /proc/PID/maps, about
@@ -43,33 +45,43 @@ class Facts:
     ``waits`` looks on while the tree is stopped, if there is anything to see.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, fields: Sequence[str] = ()) -> None:
+        """``fields``: of `replant.observe.facts.Task`, to be told of every thread where there are many."""
+        self._fields = ("pid", *sorted(set(fields)))
+        self._threads: dict[int, Sequence[object]] = {}
+        self._places: dict[Sequence[str], list[int]] = {}
         self._observer: Observer | None = None
         self._frozen: Frozen | None = None
         self._pids: Sequence[int] = ()
         self._linkable: set[tuple[int, int]] | None = None
         self._asked_directories: set[str] = set()
-        self._many_mappings = self._many_files = False
         self._clock = 0
         self._restarts: dict[int, Restart] | None = None
         self._nameless = holders.nameless() if _has_nameless(root) else None
         pids = _processes(root)
-        processes, mappings, files = _guess(root, len(pids))
+        processes, threads, mappings, files = _guess(root, pids)
         self.waits = self._any_observer().waits() if waits.any_known(pids) else None
         self._many_mappings = mappings >= _MANY_MAPPINGS
         self._many_files = files >= _MANY_FILES
-        _GUESSED(current(), processes, mappings, files)
-        if self._many_mappings or self._many_files:
+        self._many_threads = threads >= _MANY_THREADS
+        _GUESSED(current(), processes, threads, mappings, files)
+        if self._many_mappings or self._many_files or self._many_threads:
             self._observer = self._prepared(max(processes, mappings // 64))
 
     def _prepared(self, room: int) -> Observer | None:
         from replant.observe.facts import File, Vma
+        from replant.observe.frozen import Frozen
 
         observer = self._any_observer()
         kinds = [kind for kind, many in ((Vma, self._many_mappings), (File, self._many_files)) if many]
         observer.prepare(room, kinds)
+        if self._many_threads:
+            self._look_at_threads(observer, [os.getpid()])
         _CHOSEN(current(), observer.source, observer.reason)
-        return observer if observer.source == "bpf" else None
+        if observer.source != "bpf":
+            return None
+        self._frozen = Frozen((), observer)
+        return observer
 
     def sharers(self, dev: int, ino: int) -> list[int]:
         """Processes that have a nameless inode, perhaps no more: looked for before the freeze if the root has any."""
@@ -82,10 +94,26 @@ class Facts:
         self._pids, self._clock = pids, clock
         if self.waits:
             self.waits.close()
-        if self._observer and (self._many_mappings or self._many_files):
-            from replant.observe.frozen import Frozen
+        if self._frozen:
+            self._frozen.pids = pids
+            if self._many_threads:
+                self._threads = self._look_at_threads(self._frozen.observer, pids)
 
-            self._frozen = Frozen(pids, self._observer)
+    def _look_at_threads(self, observer: Observer, pids: Sequence[int]) -> dict[int, Sequence[object]]:
+        from replant.observe.facts import Task
+
+        return {row[0]: row for row in observer.look(Task, self._fields, pids=pids, leaders=False).records}  # type: ignore[misc]
+
+    def told(self, tid: int, fields: Sequence[str]) -> tuple[object, ...] | None:
+        """The values of fields of a thread; None where one is not known, or there are not many threads."""
+        row = self._threads.get(tid)
+        if row is None:
+            return None
+        places = self._places.get(fields)
+        if places is None:
+            places = self._places[fields] = [self._fields.index(name) for name in fields]
+        values = tuple([row[place] for place in places])
+        return None if MISSING in values else values
 
     def maps(self, pid: int) -> list[Mapping]:
         """As `procfs.maps`, with flags."""
@@ -139,13 +167,16 @@ def _has_nameless(pid: int) -> bool:
         return False
 
 
-def _guess(root: int, processes: int) -> tuple[int, int, int]:
-    """Processes, mappings and descriptors of a running tree, all as its root has them; exact enough for a choice."""
+def _guess(root: int, pids: Sequence[int]) -> tuple[int, int, int, int]:
+    """Processes, threads, mappings and descriptors of a running tree, all processes being as its root; exact enough
+    for a choice.
+    """
     try:
+        processes, threads = len(pids), sum(map(_threads, pids))
         mappings = _lines(root) + _pages(root) // _PAGES
-        return processes, processes * mappings, processes * len(os.listdir(f"/proc/{root}/fd"))
+        return processes, threads, processes * mappings, processes * len(os.listdir(f"/proc/{root}/fd"))
     except OSError:
-        return 1, 0, 0  # the freeze will say what is wrong
+        return 1, 1, 0, 0  # the freeze will say what is wrong
 
 
 def _processes(root: int) -> list[int]:
@@ -160,6 +191,13 @@ def _processes(root: int) -> list[int]:
         if len(found) > _ENOUGH_PROCESSES:
             break
     return found
+
+
+def _threads(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2
+    except FileNotFoundError:  # it has ended
+        return 0
 
 
 def _pages(pid: int) -> int:

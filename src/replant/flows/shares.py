@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from replant.flows.alike import Told
     from replant.model.tree import Model, Task
 
 CLONE_FS, CLONE_FILES = 0x200, 0x400
@@ -36,10 +37,12 @@ SHARED = (
 )
 
 
-def first_sharers(shared: Shared, pids: Sequence[int]) -> dict[int, int]:
+def first_sharers(shared: Shared, pids: Sequence[int], told: Told) -> dict[int, int]:
     """For each process that shares with an earlier one of ``pids`` the first with which it does."""
-    first: dict[int, int] = {}
-    found = {pid: first.setdefault(key, pid) for pid, key in zip(pids, task_keys(shared.key, pids), strict=True)}
+    first: dict[object, int] = {}
+    known = [told(pid, (shared.key,)) for pid in pids]
+    keys: Sequence[object] = task_keys(shared.key, pids) if None in known else known
+    found = {pid: first.setdefault(key, pid) for pid, key in zip(pids, keys, strict=True)}
     return {pid: other for pid, other in found.items() if other != pid}
 
 

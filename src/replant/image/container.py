@@ -31,18 +31,21 @@ from replant.image import codec, columns, manifest, packing, place, sums, upgrad
 from replant.image.manifest import KindVersion, Manifest, Parent, Part
 from replant.image.reader import Image, open_image
 from replant.image.remote import is_url, resolved
+from replant.model.tree import Model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from replant.image.codec import Resolve
     from replant.image.secret import Secret
-    from replant.model.tree import Mm, Model
+    from replant.model.frozen import Frozen
+    from replant.model.tree import Mm
 
 __all__ = ["Image", "ImageWriter", "open_image"]
 _FRAMED = ("frames.json", "frames.bin")
+_NOTHING = Model(0, 0, (), (), (), (), ())
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -114,6 +117,13 @@ class ImageWriter:
     def journal_path(self) -> str:
         """Where the journal of the dump belongs."""
         return f"{self._partial}/journal"
+
+    @staticmethod
+    def get_ready(states: Iterable[type[Frozen]]) -> None:
+        """Load and make all that `write` will need for these States, so that no stopped tree has to wait for that."""
+        for state in states:
+            columns.record(state)
+        sums.digest(codec.encode(_NOTHING)[0])
 
     def written(self, size: int) -> None:
         """Say that the first ``size`` bytes of the page store are final: their checksums can be made meanwhile."""

@@ -27,7 +27,7 @@ _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # of fallocate(2)
 
 def digest(data: bytes | memoryview) -> str:
     """The checksum of some bytes, 32 hexadecimal digits."""
-    import xxhash  # 0.6 ms: not on the way to the freeze
+    import xxhash  # many commands need no checksum
 
     return xxhash.xxh3_128_hexdigest(data)
 

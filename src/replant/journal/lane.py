@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from _thread import RLock, get_native_id
+from binascii import crc32
 from errno import ENOSPC
 from mmap import MAP_POPULATE, MAP_SHARED, mmap
 from time import monotonic_ns as now
@@ -185,8 +186,6 @@ class Lane:
             self._advance(self.buf)  # now: a ring's oldest block goes before the checksum is made
         end = self.pos
         if end is not None and self._numbers:
-            from binascii import crc32
-
             value = 0
             *full, last = self._numbers
             for number in full:

@@ -262,6 +262,20 @@ class Task(Record):
     seccomp_key: int | Missing = field(
         "innermost filter", "task->seccomp.filter", decode=decode.key("seccomp"), thread=True
     )
+    cred_key: int | Missing = field("credentials in use", "task->cred", decode=decode.key("cred"), thread=True)
+    namespaces_key: int | Missing = field(
+        "all namespaces but user and own pid", "task->nsproxy", decode=decode.key("nsproxy"), thread=True
+    )
+    cgroups_key: int | Missing = field(
+        "control groups in all hierarchies", "task->cgroups", decode=decode.key("cgroups"), thread=True
+    )
+    mempolicy_key: int | Missing = field(
+        "memory policy of the thread", "task->mempolicy", decode=decode.key("mempolicy"), thread=True
+    )
+    thread_flags: int | Missing = field("TIF_*, as this kernel numbers them", "task->thread_info.flags", thread=True)
+    atomic_flags: int | Missing = field("PFA_*", "task->atomic_flags", thread=True)
+    thread_features: int | Missing = field("ARCH_SHSTK_* in use", "task->thread.features", thread=True)
+    core_cookie: int | Missing = field("whom it shares a core with", "task->core_cookie", thread=True)
     io_uring: bool | Missing = field("has used io_uring", "task->io_uring", decode=decode.true, thread=True)
 
 

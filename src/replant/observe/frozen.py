@@ -29,14 +29,14 @@ _MANY = 8
 
 
 class Frozen:
-    """The facts of some processes, all of whose threads are stopped.
+    """The facts of some processes, ``pids``, all of whose threads are stopped; asked for only once they are.
 
     Of a Stat or Status only the fields are filled that :class:`.facts.Task` has; the others are MISSING.
     """
 
     def __init__(self, pids: Sequence[int], observer: Observer | None = None) -> None:
         self.observer = observer or Observer("auto" if len(pids) >= _MANY else "procfs")
-        self._pids = pids
+        self.pids = pids
         self._tasks: dict[int, Task] = {}
         self._vmas: dict[int, list[Vma]] | None = None
         self._files: dict[int, list[File]] | None = None
@@ -47,7 +47,7 @@ class Frozen:
         :raises TaskGone: there is none.
         """
         if not self._tasks:
-            self._tasks = {task.pid: task for task in self.observer.tasks(pids=self._pids, threads=True)}
+            self._tasks = {task.pid: task for task in self.observer.tasks(pids=self.pids, threads=True)}
         number = pid if tid is None else tid
         if number not in self._tasks:
             raise TaskGone(number, "the tree was observed")
@@ -64,13 +64,13 @@ class Frozen:
     def maps(self, pid: int) -> list[procfs.Mapping]:
         """As :func:`.procfs.maps`, with the flags."""
         if self._vmas is None:
-            self._vmas = _by_pid(self.observer.vmas(pids=self._pids))
+            self._vmas = _by_pid(self.observer.vmas(pids=self.pids))
         return [procfs.Mapping._make(vma[1:10]) for vma in self._vmas.get(pid, ())]
 
     def files(self, pid: int) -> list[File]:
         """The facts about the descriptors of a process."""
         if self._files is None:
-            self._files = _by_pid(self.observer.files(pids=self._pids))
+            self._files = _by_pid(self.observer.files(pids=self.pids))
         return self._files.get(pid, [])
 
     def fds(self, pid: int) -> list[procfs.Fd]:

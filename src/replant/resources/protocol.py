@@ -329,6 +329,18 @@ class TaskKind(Protocol):
         """Calls in the thread (SCOPE process: in the leader)."""
         ...
 
+    LIKE: tuple[str, ...]
+    """Optional, with SCOPE thread. Fields of `replant.observe.facts.Task`: threads of a process, other than its leader,
+    that are equal in all of them have the same State, so that of many alike one is asked and read. Where the kernel
+    does not tell a field, every thread is."""
+
+    TOLD: str
+    """Optional, with SCOPE thread. The field of `replant.observe.facts.Task` that is all there is to know."""
+
+    def told(self, value: Any) -> Frozen | None:
+        """With TOLD, instead of `read`: the State of a thread that is not asked."""
+        ...
+
     DEAD: bool
     """Optional. True: a dead process has it too, by /proc; `read` gets no answers, `make` comes before its end."""
 

@@ -307,6 +307,12 @@ def state_class(family: str, name: str) -> type[Frozen]:
     return kind.State
 
 
+def states() -> list[type[Frozen]]:
+    """The States of all kinds that are loaded."""
+    kinds: list[FileKind | TaskKind | None] = [*task_kinds().values(), *_files.values()]
+    return [state for kind in kinds if kind and (state := hook(kind, "State"))]
+
+
 def _load(module: str):  # type: ignore[no-untyped-def]
     try:
         return _module(module)

@@ -50,7 +50,9 @@ task_struct: task_struct *real_parent, task_struct *parent, pid *thread_pid, sig
     u64 sas_ss_sp, u64 sas_ss_size, u32 sas_ss_flags, void *set_child_tid, void *clear_child_tid, void *robust_list,
     void *rseq, u32 rseq_len, u32 rseq_sig, rseq_data rseq', seccomp seccomp, cpumask *cpus_ptr,
     io_context *io_context, sysv_sem sysvsem, thread_struct thread, css_set *cgroups, bit sched_reset_on_fork,
-    void *io_uring, restart_block restart_block, u64 jobctl, void *stack
+    void *io_uring, restart_block restart_block, u64 jobctl, void *stack, void *mempolicy, thread_info thread_info,
+    u64 core_cookie
+thread_info: u64 flags
 restart_block: void *fn, u64 nanosleep.expires, u32 nanosleep.clockid, u64 futex.time, u32 poll.has_timeout,
     u64 poll.tv_sec, u64 poll.tv_nsec
 rseq_data: void *usrptr, u32 len, u32 sig
@@ -132,7 +134,7 @@ sigevent: s32 sigev_signo, s32 sigev_notify
 posix_msg_tree_node: rb_node rb_node, list_head msg_list, s32 priority
 msg_msg: list_head m_list, u64 m_ts, msg_msgseg *next
 msg_msgseg: msg_msgseg *next
-thread_struct: u64 fsbase, u64 gsbase
+thread_struct: u64 fsbase, u64 gsbase, u64 features
 css_set: cgroup *dfl_cgrp
 cgroup: kernfs_node *kn
 kernfs_node: u64 id

@@ -24,6 +24,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("altstack",)
 ASKS = (Call(nr.sigaltstack, 0, Out(STACK.size), why="alternate signal stack"),)
 
 

@@ -48,18 +48,18 @@ class State(Frozen):
     areas: tuple[Area, ...]
 
 
-_nodes: list[str] = []
+_nodes: list[bytes] = []
 
 
 def several_nodes() -> bool:
     """Whether this host can have more than one node."""
     if not _nodes:
         try:
-            with open(_POSSIBLE, encoding="ascii") as file:
+            with open(_POSSIBLE, "rb") as file:
                 _nodes.append(file.read().strip())
         except FileNotFoundError:  # a kernel without NUMA
-            _nodes.append("0")
-    return _nodes[0] != "0"
+            _nodes.append(b"0")
+    return _nodes[0] != b"0"
 
 
 def ask(t: TaskFacts) -> list[Call]:

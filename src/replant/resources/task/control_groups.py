@@ -26,6 +26,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("cgroups_key",)
 ASKS: tuple[Call, ...] = ()
 
 

@@ -21,6 +21,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS = ("clone",)
 SETS: tuple[str, ...] = ()
+LIKE = ("thread_flags",)
 ASKS = (Call(nr.arch_prctl, ARCH_GET_CPUID, 0, why="CPUID faulting", ok=(ENODEV,)),)
 
 

@@ -49,6 +49,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS = ("privilege", "dumpable", "pdeathsig")
 SETS: tuple[str, ...] = ()
+LIKE = ("cred_key", "atomic_flags")
 ASKS = (Call(nr.prctl, PR_GET_SECUREBITS, why="secure bits"),)
 
 

@@ -22,6 +22,7 @@ SCOPE = "thread"
 USES = ("privilege",)
 SPOILS = ("clone",)
 SETS: tuple[str, ...] = ()
+LIKE = ("flags",)
 ASKS: tuple[Call, ...] = ()
 
 _PF_IO_FLUSHER = 0x00080000 | 0x00100000  # PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE of linux/sched.h

@@ -28,6 +28,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("cred_key",)
 
 _PAIRS = ((b"/var/lib\0", b"/var/log/.no-such-name\0"), (b"/usr/bin\0", b"/usr/lib/.no-such-name\0"))
 _DENIED = (EPERM, EACCES)

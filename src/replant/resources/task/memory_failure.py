@@ -23,6 +23,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("flags",)
 ASKS = (Call(nr.prctl, PR_MCE_KILL_GET, 0, 0, 0, 0, why="policy for failing memory"),)
 
 

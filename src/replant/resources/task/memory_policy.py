@@ -6,6 +6,7 @@ from errno import ENOSYS
 
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
+from replant.abi.libc import syscall_raw
 from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
@@ -23,6 +24,8 @@ SETS: tuple[str, ...] = ()
 
 _NODES = 1024  # as many as a kernel can have (MAX_NUMNODES)
 _ROOM = Out(_NODES // 8)
+_DEFAULT = (0, 0, 0, 0, 0)
+LIKE = ("mempolicy_key",) if syscall_raw(nr.get_mempolicy, *_DEFAULT) != -ENOSYS else ()
 ASKS = (Call(nr.get_mempolicy, Out(4), _ROOM, _NODES, 0, 0, why="memory policy", ok=(ENOSYS,)),)
 
 

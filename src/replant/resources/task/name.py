@@ -19,6 +19,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("comm",)
 ASKS = (Call(nr.prctl, PR_GET_NAME, Out(16), why="name"),)
 
 

@@ -22,6 +22,7 @@ SCOPE = "thread"
 USES = ("family",)
 SPOILS: tuple[str, ...] = ()
 SETS = ("pdeathsig",)
+LIKE = ("pdeath_signal",)
 ASKS = (Call(nr.prctl, PR_GET_PDEATHSIG, Out(4), why="parent-death signal"),)
 
 

@@ -19,6 +19,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS = ("mapping",)
 SETS: tuple[str, ...] = ()
+LIKE = ("personality",)
 ASKS = (Call(nr.personality, 0xFFFFFFFF, why="personality"),)
 
 

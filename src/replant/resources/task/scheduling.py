@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from replant.abi import x86_64 as nr
-from replant.abi.call import Call, Out
+from replant.abi.call import Call
 from replant.abi.libc import syscall
 from replant.abi.sched import (
     IOPRIO_WHO_PROCESS,
@@ -35,10 +35,7 @@ SCOPE = "thread"
 USES = ("privilege",)
 SPOILS = ("clone",)
 SETS: tuple[str, ...] = ()
-ASKS = (
-    Call(nr.sched_getattr, 0, Out(SCHED_ATTR.size), SCHED_ATTR.size, 0, why="scheduling"),
-    Call(nr.ioprio_get, IOPRIO_WHO_PROCESS, 0, why="IO priority"),
-)
+ASKS: tuple[Call, ...] = ()
 
 _CLAMPS = SCHED_FLAG_UTIL_CLAMP_MIN | SCHED_FLAG_UTIL_CLAMP_MAX
 _FREE = ((0, 0), (0, UTIL_MAX))  # a kernel without clamps, no clamps
@@ -65,8 +62,10 @@ class State(Frozen):
 
 
 def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
-    """Always kept: a clone has that of its cloner."""
-    values = SCHED_ATTR.unpack(answers[0].outs[0])
+    """Always kept: a clone has that of its cloner. All of it can be asked from outside."""
+    attr = bytearray(SCHED_ATTR.size)
+    syscall(nr.sched_getattr, t.tid, attr, SCHED_ATTR.size, 0)
+    values = SCHED_ATTR.unpack(attr)
     _, policy, flags, _, priority, runtime, deadline, period, util_min, util_max = values
     default_slice, online = _host()
     if policy in (SCHED_OTHER, SCHED_BATCH) and runtime == default_slice:
@@ -76,7 +75,7 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
     return State(
         policy,
         flags & ~_CLAMPS,
-        t.stat.nice,
+        os.getpriority(PRIO_PROCESS, t.tid),
         priority,
         runtime,
         deadline,
@@ -84,7 +83,7 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
         util_min,
         util_max,
         cpus,
-        answers[1].ret,
+        syscall(nr.ioprio_get, IOPRIO_WHO_PROCESS, t.tid),
     )
 
 

@@ -22,6 +22,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("cred_key",)
 ASKS: tuple[Call, ...] = ()
 
 _PROC = "/proc"

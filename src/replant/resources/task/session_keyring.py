@@ -25,6 +25,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("cred_key",)
 
 _GET_KEYRING_ID, _READ = 0, 11
 _SESSION, _USER, _USER_SESSION = -3, -4, -5

@@ -31,6 +31,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("atomic_flags", "thread_flags")
 
 _NAMES = {
     PR_SPEC_STORE_BYPASS: "store bypass",

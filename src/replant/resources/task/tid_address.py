@@ -19,6 +19,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+TOLD = "clear_child_tid"
 ASKS = (Call(nr.prctl, PR_GET_TID_ADDRESS, Out(8), why="address cleared at exit"),)
 
 
@@ -30,7 +31,11 @@ class State(Frozen):
 
 def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
     """None: there is none, as in a clone without CLONE_CHILD_CLEARTID."""
-    address = int.from_bytes(answers[0].outs[0], "little")
+    return told(int.from_bytes(answers[0].outs[0], "little"))
+
+
+def told(address: int) -> State | None:
+    """The same, of a thread that need not be asked."""
     return State(address) if address else None
 
 

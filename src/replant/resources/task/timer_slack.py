@@ -24,6 +24,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+LIKE = ("timer_slack_ns",)
 ASKS = (Call(nr.prctl, PR_GET_TIMERSLACK, why="timer slack"),)
 
 

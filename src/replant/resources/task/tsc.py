@@ -19,6 +19,7 @@ SCOPE = "thread"
 USES: tuple[str, ...] = ()
 SPOILS = ("clone",)
 SETS: tuple[str, ...] = ()
+LIKE = ("thread_flags",)
 ASKS = (Call(nr.prctl, PR_GET_TSC, Out(4), why="time-stamp counter"),)
 
 

@@ -10,6 +10,7 @@ from errno import EACCES, EINVAL, ENODEV, ENOKEY, ENOSYS, EOPNOTSUPP, EPERM
 
 from replant.abi import x86_64 as nr
 from replant.abi.call import Call, Out
+from replant.abi.libc import syscall_raw
 from replant.abi.prctl import (
     ARCH_GET_UNTAG_MASK,
     ARCH_SHSTK_STATUS,
@@ -21,7 +22,7 @@ from replant.model.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from replant.abi.call import Answer, Track
     from replant.resources.protocol import RestoreSide, TaskFacts
@@ -36,6 +37,18 @@ _NONE = (EACCES, EINVAL, ENODEV, ENOKEY, ENOSYS, EOPNOTSUPP, EPERM)
 _KEYCTL_GET_KEYRING_ID = 0
 _THREAD_KEYRING, _PROCESS_KEYRING = -1, -2
 _READ_LDT = 0
+
+
+def _fields() -> Iterator[str]:
+    """What tells threads apart; what this kernel does not have, none of them can have."""
+    yield "cred_key"  # with the keyrings of thread and process; table and tags are those of the address space
+    if syscall_raw(nr.arch_prctl, ARCH_SHSTK_STATUS, bytearray(8)) != -EINVAL:
+        yield "thread_features"
+    if syscall_raw(nr.prctl, PR_SCHED_CORE, PR_SCHED_CORE_GET, 0, 0, bytearray(8)) != -EINVAL:
+        yield "core_cookie"
+
+
+LIKE = tuple(_fields())
 
 
 def _any_bit(answer: Answer) -> bool:
