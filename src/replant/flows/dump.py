@@ -36,6 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from replant.flows.facts import Facts
     from replant.model.tree import Mm, Model
     from replant.policy import Policy
     from replant.tracee.freeze import FrozenTree
