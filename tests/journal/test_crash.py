@@ -125,6 +125,8 @@ def test_a_signal_handler_may_write_in_the_middle_of_an_event(journal, rows):
         COUNT(journal, -1, mine)
         handled.append(mine)
 
+    for _ in range(SLOTS):
+        WORDS(journal, "a lane has a block ready from its second on")
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
     try:

@@ -100,10 +100,10 @@ def test_a_cut_journal_gives_true_lines_and_says_so(whole, tmp_path: Path, size:
         with Reader(str(path)) as reader:
             renderer = Renderer(reader.header, names)
             found = [line for event in reader.events() for line in renderer.lines(event)]
-            assert reader.losses()
+            assert reader.losses() or found == lines  # unless all that is gone are blocks nobody used
     except Damaged:
         return
-    assert size % BLOCK == 0 and found == lines[: len(found)]
+    assert found == lines or (size % BLOCK == 0 and found == lines[: len(found)])
 
 
 @slow
@@ -117,7 +117,7 @@ def test_any_bytes_are_refused(tmp_path: Path, content: bytes):
 
 
 def slot(number: int, size: int, more: int, args: bytes = b"", *, key: int = KEY, when: int = 5) -> bytes:
-    return HEAD.pack(number, size, more, when, args, key)
+    return HEAD.pack(number, size, more, when, args, key.to_bytes(8, "little"))
 
 
 def made_up(path: Path, events: bytes, definitions: bytes = b"", **header: int) -> str:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from replant.journal import NULL, Journal, lane, site, sites
 from replant.journal.events import Batch
-from replant.journal.lane import append_block
 from replant.journal.layout import BLOCK, SLOTS
 from replant.journal.reader import Reader
 from replant.journal.sites import TEXT_MAX
+from replant.journal.space import append_blocks
 
 ONE = site("one", "%d")
 TWO = site("two", "%d and %x")
@@ -68,7 +68,7 @@ def test_many_blocks_come_back_whole(journal, rows):
         TWO(journal, number, -number)
     journal.close()
     assert rows(journal.path) == [("two", (n, -n)) for n in range(count)]
-    assert os.path.getsize(journal.path) == 7 * BLOCK
+    assert 7 * BLOCK <= os.path.getsize(journal.path) <= 9 * BLOCK  # some for later
 
 
 def test_integers_beyond_64_bits_wrap(journal, rows):
@@ -213,23 +213,23 @@ def test_one_thread_at_a_time_takes_a_block(journal, monkeypatch: pytest.MonkeyP
     both = threading.Barrier(2)
     entered = []
 
-    def slowly(fd: int):
-        entered.append(1)
+    def slowly(fd: int, count: int):
+        entered.append(threading.get_ident())
         try:
             both.wait(timeout=0.2)  # the other one must not come
         except threading.BrokenBarrierError:
             pass
-        return append_block(fd)
+        return append_blocks(fd, count)
 
     for number in range(SLOTS - 1):
         ONE(journal, number)
-    monkeypatch.setattr(lane, "append_block", slowly)
+    monkeypatch.setattr(lane, "append_blocks", slowly)
     threads = [threading.Thread(target=ONE, args=(journal, -n)) for n in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert entered == [1]
+    assert len(set(entered)) == 1
 
 
 def test_an_event_that_is_overtaken_belongs_to_the_block_it_began_in(journal, rows, monkeypatch: pytest.MonkeyPatch):

@@ -2,8 +2,7 @@
 
 An event costs no system call. The pages it is stored in belong to the file from that moment on, so whatever
 becomes of the process (``kill -9`` at any instruction), what was completed is there for a reader.
-A block's space is allocated by writing it, before it is mapped: a full disk is an error here and not a SIGBUS at
-some later store, and turns the lane into a ring of the blocks that it has.
+A disk that is full turns the lane into a ring of the blocks that it has.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from __future__ import annotations
 import os
 from _thread import RLock, get_native_id
 from binascii import crc32
-from errno import ENOSPC
-from mmap import MAP_POPULATE, MAP_SHARED, mmap
 from time import monotonic_ns as now
 
 from replant.journal import sites
@@ -33,26 +30,27 @@ from replant.journal.layout import (
     VOID,
     check,
 )
+from replant.journal.space import append_blocks, new_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from replant.journal.sites import Emit
-
-    Buffer = mmap | bytearray
+    from replant.journal.space import Block
 
 KEPT = 4
 """Blocks a growing lane keeps mapped: the ring it falls back to when the disk is full."""
 BATCH_MAX = PAYLOAD_MAX - SLOT
 """Bytes of a batch that one record keeps, with room for the reason."""
-ATTEMPTS = 10
-"""How often a block is appended before it counts as impossible: others may append while a gap is being filled."""
-_NOTHING = bytearray()
+AHEAD = 16
+"""Blocks that a lane which writes much takes at once: large writes, folios and mappings cost a third of small ones."""
+_NOTHING = memoryview(bytearray())
 
 
 class Lane:
     """One writer's sequence of blocks. ``pos``, ``buf`` and ``key`` are what emitting needs, and nothing else."""
 
     __slots__ = (
+        "_ahead",
         "_blocks",
         "_fd",
         "_first",
@@ -74,14 +72,15 @@ class Lane:
         self._kind = kind
         self._limit = ring
         self.private = private
-        self.buf: Buffer = _NOTHING  # a lane takes its first block with its first event
-        self.key = 0
+        self.buf = _NOTHING  # a lane takes its first block with its first event
+        self.key = b""
         self.pos: int | None = None if fd < 0 else BLOCK
         self.orphan()
 
     def orphan(self) -> None:
         """Leave the blocks to whoever has them too: a forked child starts a lane of its own."""
-        self._blocks: list[tuple[mmap, int]] = []
+        self._blocks: list[Block] = []
+        self._ahead: list[Block] = []
         self._numbers: dict[int, None] = {}
         self._first = 0
         self._ordinal = 0
@@ -144,7 +143,7 @@ class Lane:
             buf[start + length : start + length + len(tail)] = tail
         HEAD.pack_into(buf, pos, site, size, more, now(), args, key)
 
-    def retry(self, emit: Emit, buf: Buffer, pos: int, key: int, *args: object) -> None:
+    def retry(self, emit: Emit, buf: memoryview, pos: int, key: bytes, *args: object) -> None:
         """An event did not fit at ``pos``: the block was full, or an integer wider than 64 bits."""
         if pos + SLOT > BLOCK or not buf:
             self._advance(buf)
@@ -153,7 +152,7 @@ class Lane:
             HEAD.pack_into(buf, pos, VOID, 0, 0, now(), b"", key)
             emit(self, *sites.wrapped(args))
 
-    def _advance(self, full: Buffer) -> None:
+    def _advance(self, full: memoryview) -> None:
         """Go on in another block, unless another thread has just done so; with no block at all, keep nothing.
 
         The lock is for threads; a signal handler that comes here in the middle takes a block of its own in between.
@@ -178,7 +177,8 @@ class Lane:
             block[SLOT - 8 : SLOT] = bytes(8)
             block[: SLOT - 8] = header
             block[SLOT - 8 : SLOT] = CHECK.pack(check(header))
-            self.buf, self.key, self.pos = block, key, SLOT
+            self.buf, self.key, self.pos = block, key.to_bytes(8, "little"), SLOT
+            self._reserve()
 
     def seal(self) -> None:
         """Record the checksum of all that the lane holds, and nothing more after it."""
@@ -193,27 +193,30 @@ class Lane:
             value = crc32(os.pread(self._fd, end, last * BLOCK), value)
             self.put(SEAL, 0, SEAL_ARGS.pack(len(self._numbers), end, value))
         self.pos = None
-        self.buf, self._blocks = _NOTHING, []  # each mapping holds a descriptor of the file
+        self.buf, self._blocks, self._ahead = _NOTHING, [], []  # each mapping holds a descriptor of the file
 
-    def adopt(self, block: tuple[mmap, int], key: int) -> None:
+    def adopt(self, block: Block, key: int) -> None:
         """Begin with a block whose header stands already."""
         self._blocks.append(block)
         self._numbers[block[1]] = None
         self._first = block[1]
         self._ordinal = 1
-        self.buf, self.key, self.pos = block[0], key, SLOT
+        self.buf, self.key, self.pos = block[0], key.to_bytes(8, "little"), SLOT
 
-    def _take(self) -> tuple[mmap, int]:
+    def _take(self) -> Block:
         """A block to write: a new one, or this lane's oldest where it is a ring or the disk is full.
 
         :raises OSError: there is none of either
         """
-        blocks = self._blocks
-        if self._limit and len(blocks) >= self._limit:
+        blocks, ahead = self._blocks, self._ahead
+        if ahead:
+            block = ahead.pop(0)
+        elif self._round():
             block = blocks.pop(0)
         else:
             try:
-                block = append_block(self._fd)
+                block, *more = self._append()
+                ahead += more
             except OSError:
                 if not blocks:
                     raise
@@ -223,34 +226,28 @@ class Lane:
             del blocks[0]
         return block
 
+    def _round(self) -> bool:
+        """Whether the lane is a ring that has all its blocks."""
+        return 0 < self._limit <= len(self._blocks)
 
-def append_block(fd: int) -> tuple[mmap, int]:
-    """A block of zeros at the end of the file, mapped, and its number.
+    def _append(self) -> list[Block]:
+        """New blocks: one for a lane that begins, a quarter of what it has for one that writes much.
 
-    The kernel appends atomically and tells where through the file offset, which a description opened for this
-    one write shares with nobody: neither threads nor forked processes need a lock. A writer that was killed in the
-    middle of appending leaves a part of a block; whoever comes next fills it up.
+        :raises OSError: there is no room for any
+        """
+        room = self._limit - len(self._blocks) if self._limit else AHEAD
+        return append_blocks(self._fd, min(room, AHEAD, 1 + self._ordinal // 4))
 
-    :raises OSError: ENOSPC, EDQUOT, EFBIG: the file cannot grow
-    """
-    own = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-    try:
-        for _ in range(ATTEMPTS):
-            written = os.write(own, bytes(BLOCK))
-            offset = os.lseek(own, 0, os.SEEK_CUR) - written
-            if written < BLOCK:
-                break
-            if offset % BLOCK == 0:
-                return mmap(own, BLOCK, MAP_SHARED | MAP_POPULATE, offset=offset), offset // BLOCK
-            os.write(own, bytes(BLOCK - offset % BLOCK))
-        raise OSError(ENOSPC, "no room for a block of the journal")
-    finally:
-        os.close(own)
+    def _reserve(self) -> None:
+        """Have a block ready, from the second on, while there is room in another.
 
-
-def new_key() -> int:
-    """What the completed records of a block end with: 62 random bits, which no data can guess, and never 0."""
-    return int.from_bytes(os.urandom(8), "little") >> 2 | 1
+        Appending may take longer than it is to the next signal; a handler that writes meanwhile finds the room.
+        """
+        if self._ordinal > 1 and not self._ahead and not self._round():
+            try:
+                self._ahead += self._append()
+            except OSError:
+                pass  # the disk is full: when this block is as well, the lane becomes a ring
 
 
 class Phase:

@@ -70,7 +70,7 @@ SEAL = 3
 
 FILE_HEADER = Struct("<8sIIIIQQQ8x")
 BLOCK_HEADER = Struct("<4sIIIIIQQ16s")
-HEAD = Struct("<IHHQ40sQ")
+HEAD = Struct("<IHHQ40s8s")
 BATCH_ARGS = Struct("<IIIIQ")
 """pid, tid, index of the first operation in its program, number of records, nanoseconds the batch took."""
 SEAL_ARGS = Struct("<III")

@@ -8,7 +8,7 @@ from time import time_ns
 
 from replant.journal import sites
 from replant.journal.known import CLOSED
-from replant.journal.lane import Lane, append_block, new_key
+from replant.journal.lane import Lane
 from replant.journal.layout import (
     BLOCK,
     DEFINE,
@@ -22,6 +22,7 @@ from replant.journal.layout import (
     check,
     sealed,
 )
+from replant.journal.space import append_blocks, new_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Journal(Lane):
         flags = RING if ring else 0
         header = FILE_HEADER.pack(FILE_MAGIC, VERSION, BLOCK, os.getpid(), flags, now(), time_ns(), key)
         try:
-            first = append_block(fd)
+            first, *more = append_blocks(fd, 2)  # for the sites, for the first events
         except OSError:
             os.close(fd)
             os.unlink(path)
@@ -65,6 +66,7 @@ class Journal(Lane):
         journal = cls(fd, path, -(-ring // BLOCK), private)
         journal._definitions.adopt(first, key)
         journal._define_all()
+        journal._ahead += more
         journal._advance(journal.buf)
         return journal
 
