@@ -47,11 +47,8 @@ def sleeping(folder: Path) -> Program:
 def test_a_host_of_another_one(folder: Path) -> None:
     with sleeping(folder) as program:
         image, left = folder / "image", folder / "left"
-        for words in (
-            ["dump", program.root, "-o", left],
-            ["check", program.root],
-            ["diff", program.root, program.root],
-        ):
+        pid = program.root
+        for words in (["dump", pid, "-o", left], ["check", pid], ["diff", pid, pid], ["ps", "--source", "bpf"]):
             refused(elsewhere(*words), "i686")
         assert not left.exists()
         replant_json("dump", program.root, "-o", image, "--kill")

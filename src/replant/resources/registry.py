@@ -117,9 +117,11 @@ def _nameless(link: str) -> str:
 
 def _socket_name(f: FileFacts) -> str:
     from replant.abi import socket  # only where a socket has been seen
+    from replant.resources.shared import labels
 
     if f.fd < 0:
         return "socket"  # its ring of buffers is mapped, and by a mapping a socket cannot be asked anything
+    labels.check_socket(f)
     fd = f.grab()
     domain = socket.number(fd, socket.SOL_SOCKET, socket.SO_DOMAIN)
     name = _FAMILIES.get(domain, f"socket_{domain}")

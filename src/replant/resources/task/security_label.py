@@ -2,13 +2,16 @@
 
 A label cannot be chosen for another task, and to change one's own needs a rule in the policy. So it is kept where the
 restorer bears the same one, which its stubs inherit (as in a container, or under ``aa-exec``, ``runcon``), and refused
-elsewhere. Labels that a task has asked for what it makes next (exec, files, sockets, keys) are refused.
+elsewhere; of several profiles at once (AppArmor's stacks, also in a policy namespace) all are told, and so compared.
+Labels that a task has asked for what it makes next (exec, files, sockets, keys) are refused, and so is a socket whose
+label is not that of its process: one made anew gets that.
 """
 
 from __future__ import annotations
 
 from replant.errors import Blocker
 from replant.model.frozen import Frozen
+from replant.resources.shared import labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +28,7 @@ SETS: tuple[str, ...] = ()
 LIKE = ("cred_key",)
 ASKS: tuple[Call, ...] = ()
 
-_PROC = "/proc"
 _NEXT = ("exec", "fscreate", "sockcreate", "keycreate")
-_own: list[str] = []
 
 
 class State(Frozen):
@@ -38,11 +39,11 @@ class State(Frozen):
 
 def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
     """None: no security module labels tasks. :raises Blocker: it has asked for a label of what it makes next."""
-    if not _ours():
+    if not labels.own():
         return None
-    folder = f"{_PROC}/{t.pid}/task/{t.tid}/attr"
+    folder = f"{labels.PROC}/{t.pid}/task/{t.tid}/attr"
     for name in _NEXT:
-        if label := _text(f"{folder}/{name}"):
+        if label := labels.text(f"{folder}/{name}"):
             raise Blocker(
                 f"task {t.tid} has asked for the label {label} ({name})",
                 code="security-label",
@@ -50,29 +51,14 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State | None:
                 resource=f"attr/{name}",
                 hint="let the program take that back, or dump it later",
             )
-    return State(_text(f"{folder}/current"))
-
-
-def _ours() -> str:
-    if not _own:
-        _own.append(_text(f"{_PROC}/self/attr/current"))
-    return _own[0]
-
-
-def _text(path: str) -> str:
-    """The label in a file; "" where there is none, or no module that has one (EINVAL)."""
-    try:
-        with open(path, "rb") as file:
-            return file.read().rstrip(b"\0\n").decode(errors="replace")
-    except OSError:
-        return ""
+    return State(labels.text(f"{folder}/current"))
 
 
 def check(state: State, tid: int) -> None:
     """:raises Blocker: the restorer bears another label."""
-    if state.label != _ours():
+    if state.label != labels.own():
         raise Blocker(
-            f"task {tid} had the security label {state.label}, and the restore has {_ours() or 'none'}",
+            f"task {tid} had the security label {state.label}, and the restore has {labels.own() or 'none'}",
             code="security-label",
             pid=tid,
             resource="attr/current",
