@@ -1,6 +1,7 @@
 """All ways side by side: ``python bench/observe/run.py [--json FILE] [--runs N] [CASE...]``.
 
-Ways of a case take turns, so that a busy machine is busy for all; times are medians, ratios are to the BPF way. System
+Ways of a case take turns, so that a busy machine is busy for all. In its turn a way is repeated for some 50 ms, so that
+none pays for the caches another has filled. Times are medians of turns, ratios are to the BPF way. System
 calls are counted with strace(1), where it is installed, as the difference between runs with and without the way.
 """
 
@@ -159,18 +160,27 @@ def measure(case: str, runs: int) -> dict[str, object]:
     times: dict[str, list[list[float]]] = {name: [] for name in found}
     counts = {}
     with subject() as pids:  # type: ignore[attr-defined]
-        for way in found.values():
-            way(pids)
+        repeats = {name: _repeats(way, pids) for name, way in found.items()}
         for _ in range(runs):
             for name, way in found.items():
                 began, cpu = time.perf_counter(), time.process_time()
-                counts[name] = len(way(pids))
-                times[name].append([(time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3])
+                for _ in range(repeats[name]):
+                    counts[name] = len(way(pids))
+                spent = (time.perf_counter() - began, time.process_time() - cpu)
+                times[name].append([seconds * 1e3 / repeats[name] for seconds in spent])
         calls = {name: _calls(case, name, pids) for name in found} if case not in ("sockets", "mounts") else {}
     return {
         "title": title,
         "ways": {name: {**_summary(times[name]), "rows": counts[name], "syscalls": calls.get(name)} for name in found},
     }
+
+
+def _repeats(way: Way, pids: list[int]) -> int:
+    """How often a way is to be used in a turn; the first use, which loads programs, does not count."""
+    way(pids)
+    cpu = time.process_time()
+    way(pids)
+    return max(1, int(0.05 / (time.process_time() - cpu)))
 
 
 def _summary(times: list[list[float]]) -> dict[str, float]:
@@ -183,26 +193,26 @@ def _calls(case: str, name: str, pids: list[int]) -> int | None:
     """System calls of one use of a way, when its programs are loaded already."""
     if not shutil.which("strace"):
         return None
-    # what an interpreter does by itself (growing its heap) differs a little from run to run
-    few, many = (_traced(case, name, pids, times) for times in (1, 9))
-    return round((many - few) / 8)
-
-
-def _traced(case: str, name: str, pids: list[int], times: int) -> int:
     with tempfile.NamedTemporaryFile("r") as out:
-        code = f"import run; run.repeat({case!r}, {name!r}, {pids!r}, {times})"
+        code = f"import run; run.between_marks({case!r}, {name!r}, {pids!r})"
         here = os.path.dirname(os.path.abspath(__file__))
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
-        command = ["strace", "-f", "-c", "-o", out.name, sys.executable, "-c", code]
+        command = ["strace", "-f", "-o", out.name, sys.executable, "-c", code]
         subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
-        rows = [line.split() for line in out if line[:1].isspace() or line[:1].isdigit()]
-        return sum(int(row[3]) for row in rows if len(row) > 4 and row[-1] != "total" and row[3].isdigit())
+        marked = out.read().split(_MARK)[1].splitlines()
+        return sum(1 for line in marked[1:-1] if " resumed>" not in line and not line.endswith("---"))
 
 
-def repeat(case: str, name: str, pids: list[int], times: int) -> None:
+_MARK = "/no/such/file"
+
+
+def between_marks(case: str, name: str, pids: list[int]) -> None:
+    """Uses a way once more after its programs have been loaded, between two calls that are easy to find."""
     way = CASES[case][2][name]
-    for _ in range(times):
-        way(pids)
+    way(pids)
+    os.path.exists(_MARK)
+    way(pids)
+    os.path.exists(_MARK)
 
 
 def starts(runs: int) -> dict[str, object]:

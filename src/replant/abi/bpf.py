@@ -68,6 +68,7 @@ EXIT = 0x95
 
 PSEUDO_MAP_FD = 1
 PSEUDO_MAP_VALUE = 2
+PSEUDO_KFUNC_CALL = 2  # of a call, whose immediate is then a BTF id
 PSEUDO_FUNC = 4
 
 # helpers, by number

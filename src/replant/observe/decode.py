@@ -5,7 +5,6 @@ Columns are lists, one entry a record, so most of the work stays in C (``zip``, 
 
 from __future__ import annotations
 
-from _bisect import bisect_left, bisect_right
 from struct import Struct, unpack_from
 
 from .field import MISSING
@@ -138,9 +137,13 @@ def bit(number: int) -> Decode:
     return lambda _context, words: [bool(word >> number & 1) for word in words]
 
 
+def ticks_of_ns(_context: Context, times: Ints) -> Iterable[int]:
+    """Hundredths of a second."""
+    return [ns // 10_000_000 for ns in times]
+
+
 true = each(bool)
 kib_of_pages = each(lambda pages: pages * 4)
-ticks_of_ns = each(lambda ns: ns // 10_000_000)
 nice = each(lambda static_prio: static_prio - 120)
 
 
@@ -206,9 +209,7 @@ prot = once(lambda word: word & _VM_MASK)
 shared = once(lambda word: bool(word >> 7 & 1))
 
 
-def file_offset(_context: Context, files: Ints, pages: Ints) -> Iterable[int]:
-    """Bytes; of anonymous memory the kernel's page offset means nothing."""
-    return [page << 12 if file else 0 for file, page in zip(files, pages, strict=True)]
+bytes_of_pages = each(lambda pages: pages << 12)
 
 
 def vm_flags(context: Context, words: Ints) -> Iterable[object]:
@@ -252,42 +253,29 @@ def vma_name(
     dentries: Ints,
     ops: Ints,
     data: Ints,
-    starts: Ints,
-    ends: Ints,
-    pids: Ints,
+    *areas: Ints,
 ) -> Iterable[object]:
-    """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing."""
+    """The name that /proc/PID/maps shows: a path, a special mapping, heap, stack, or nothing.
+
+    ``areas``: begins below the end of the heap, ends above its begin, and the same for the stack.
+    """
     texts: dict[tuple[int, int], object] = {**context.texts, (0, 0): ""}
-    found = list(map(texts.get, zip(mounts, dentries, strict=True)))
-    if None in found:
-        found = [MISSING if text is None else text for text in found]
+    found = [texts.get(pair, MISSING) for pair in zip(mounts, dentries, strict=True)]
     found = list(_visible(namespaces, flags, found))
-    # records stand by process and address, so the few that are heap or stack are found by bisection
-    for pid, (start_brk, brk, stack) in context.areas.items():
-        first, end = bisect_left(pids, pid), bisect_right(pids, pid)
-        for at in range(bisect_right(starts, stack, first, end) - 1, first - 1, -1):
-            if stack > ends[at]:
-                break
-            found[at] = "[stack]" if found[at] == "" else found[at]
-        for at in range(bisect_right(ends, start_brk, first, end), end):
-            if starts[at] >= brk:
-                break
-            found[at] = "[heap]" if found[at] == "" else found[at]
-    for at in _places(ops, context.special_ops):
-        found[at] = context.names(data[at]) if found[at] == "" else found[at]
+    for at, operations, special, *area in zip(range(len(found)), ops, data, *areas, strict=True):
+        if found[at] == "":
+            found[at] = context.names(special) if operations == context.special_ops else _area(*area)
     return found
 
 
-def _places(column: Ints, value: int) -> Iterable[int]:
-    """Where a rare value is; searching is the list's own work."""
-    at = -1
-    for _ in range(column.count(value)):
-        at = column.index(value, at + 1)
-        yield at
+def _area(below_brk: int, above_start: int, below_stack: int, above_stack: int) -> str:
+    if below_brk and above_start:
+        return "[heap]"
+    return "[stack]" if below_stack and above_stack else ""
 
 
 O_CLOEXEC = 0o2000000
-file_flags = each(lambda flags, fd, bits: flags & ~O_CLOEXEC | (O_CLOEXEC if bits >> (fd & 63) & 1 else 0))
+file_flags = each(lambda flags, closes: flags & ~O_CLOEXEC | (O_CLOEXEC if closes else 0))
 
 _ANON, _PIDFS = 0x09041934, 0x50494446
 # file systems whose stat(2) shows what the inode says; network, stacked and multi-device ones show something else

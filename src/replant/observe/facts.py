@@ -20,6 +20,7 @@ _PID = "task->signal->pids"
 _LAYER = ("vma->vm_file->f_path.mnt->(mount mnt)mnt_ns", "vma->vm_file->f_inode->i_sb->s_flags")
 _PROCESS = f"0? task->tgid | {_PID}[1]->numbers[L].nr"
 _PARENT = "task->real_parent->signal->pids[1]"
+_MM = "vma->vm_mm->"
 _SB = "file->f_inode->i_sb->"
 _SK = "file->private_data->sk"
 _TTY = "task->signal->tty->"
@@ -69,9 +70,9 @@ class Task(Record):
         "status.tracer_pid", decode.tracer, thread=True,
     )  # fmt: skip
     state: str = field(
-        "R S D T t X Z P I", ("task->__state", "task->exit_state"), "stat.state", decode.state, thread=True
+        "R S D T t X Z P I", ("task->__state", "task->exit_state"), "stat.state", decode.state, thread=True, common=True
     )
-    comm: str = field("command name", "task->comm", "comm", decode.comm, thread=True)
+    comm: str = field("command name", "task->comm", "comm", decode.comm, thread=True, common=True)
     threads: int = field("threads of the process", "task->signal->nr_threads", "stat.num_threads")
     flags: int = field("PF_*", "task->flags", "stat.flags", thread=True)
     exit_code: int = field(
@@ -80,7 +81,7 @@ class Task(Record):
             *("task->exit_code", "task->pid", "task->tgid"),
             *("task->sighand", "task->signal->flags", "task->signal->group_exit_code"),
         ),
-        "stat.exit_code", decode.exit_code, thread=True,
+        "stat.exit_code", decode.exit_code, thread=True, common=True,
     )  # fmt: skip
     exit_signal: int = field("signal to the parent, -1: thread", "task->exit_signal", "stat.exit_signal", thread=True)
     start_ticks: int = field(
@@ -90,40 +91,34 @@ class Task(Record):
     tty: int = field(
         "controlling terminal as dev_t, 0: none",
         ("task->signal->tty", f"{_TTY}driver->major", f"{_TTY}driver->minor_start", f"{_TTY}index"),
-        "stat.tty_nr", decode.tty,
+        "stat.tty_nr", decode.tty, common=True,
     )  # fmt: skip
     exe: str | Missing | None = field(
-        "executable", ("task->mm->exe_file->f_path.mnt", "task->mm->exe_file->f_path.dentry"), "exe", decode.path
-    )
+        "executable", ("task->mm->exe_file->f_path.mnt", "task->mm->exe_file->f_path.dentry"), "exe",
+        decode.path, common=True,
+    )  # fmt: skip
     cwd: str | Missing | None = field(
-        "current directory", ("task->fs->pwd.mnt", "task->fs->pwd.dentry"), "cwd", decode.path, thread=True
+        "current directory", ("task->fs->pwd.mnt", "task->fs->pwd.dentry"), "cwd", decode.path, thread=True, common=True
     )
     root: str | Missing | None = field(
-        "root directory", ("task->fs->root.mnt", "task->fs->root.dentry"), "root", decode.path, thread=True
+        "root directory", ("task->fs->root.mnt", "task->fs->root.dentry"), "root", decode.path, thread=True, common=True
     )
     umask: int | Missing | None = field(
-        "umask", ("task->fs", "task->fs->umask"), "status.umask", decode.none_without, thread=True
+        "umask", ("task->fs", "task->fs->umask"), "status.umask", decode.none_without, thread=True, common=True
     )
 
     uids: tuple[int, ...] = field(
-        "real, effective, saved, filesystem",
-        (f"{_CRED}uid", f"{_CRED}euid", f"{_CRED}suid", f"{_CRED}fsuid"),
-        "status.uids",
-        thread=True,
-    )
+        "real, effective, saved, filesystem", (f"{_CRED}uid", f"{_CRED}euid", f"{_CRED}suid", f"{_CRED}fsuid"),
+        "status.uids", thread=True, common=True,
+    )  # fmt: skip
     gids: tuple[int, ...] = field(
-        "real, effective, saved, filesystem",
-        (f"{_CRED}gid", f"{_CRED}egid", f"{_CRED}sgid", f"{_CRED}fsgid"),
-        "status.gids",
-        thread=True,
-    )
+        "real, effective, saved, filesystem", (f"{_CRED}gid", f"{_CRED}egid", f"{_CRED}sgid", f"{_CRED}fsgid"),
+        "status.gids", thread=True, common=True,
+    )  # fmt: skip
     groups: tuple[int, ...] | Missing = field(
-        "supplementary groups",
-        (f"{_CRED}group_info->ngroups", f"{_CRED}group_info->gid:256s"),
-        "status.groups",
-        decode.groups,
-        thread=True,
-    )
+        "supplementary groups", (f"{_CRED}group_info->ngroups", f"{_CRED}group_info->gid:256s"),
+        "status.groups", decode.groups, thread=True,
+    )  # fmt: skip
     cap_inheritable: int = field("capabilities", f"{_CRED}cap_inheritable", "status.cap_inheritable", thread=True)
     cap_permitted: int = field("capabilities", f"{_CRED}cap_permitted", "status.cap_permitted", thread=True)
     cap_effective: int = field("capabilities", f"{_CRED}cap_effective", "status.cap_effective", thread=True)
@@ -131,8 +126,9 @@ class Task(Record):
     cap_ambient: int = field("capabilities", f"{_CRED}cap_ambient", "status.cap_ambient", thread=True)
     securebits: int | Missing = field("prctl(PR_GET_SECUREBITS)", f"{_CRED}securebits", thread=True)
     no_new_privs: bool = field(
-        "prctl(PR_GET_NO_NEW_PRIVS)", "task->atomic_flags", "status.no_new_privs", decode.bit(0), thread=True
-    )
+        "prctl(PR_GET_NO_NEW_PRIVS)", "task->atomic_flags", "status.no_new_privs", decode.bit(0), thread=True,
+        common=True,
+    )  # fmt: skip
     seccomp: int = field("0 none, 1 strict, 2 filter", "task->seccomp.mode", "status.seccomp", thread=True)
     seccomp_filters: int | Missing = field(
         "filters installed", "task->seccomp.filter_count", "status.seccomp_filters", thread=True
@@ -163,14 +159,16 @@ class Task(Record):
     gsbase: int | Missing = field("saved when last scheduled out", "task->thread.gsbase", thread=True)
 
     policy: int = field("SCHED_*", "task->policy", "stat.policy", thread=True)
-    nice: int = field("-20..19", "task->static_prio", "stat.nice", decode.nice, thread=True)
+    nice: int = field("-20..19", "task->static_prio", "stat.nice", decode.nice, thread=True, common=True)
     rt_priority: int = field("0..99", "task->rt_priority", "stat.rt_priority", thread=True)
     reset_on_fork: bool | Missing = field(
-        "SCHED_RESET_ON_FORK", "task->sched_reset_on_fork", decode=decode.true, thread=True
+        "SCHED_RESET_ON_FORK", "task->sched_reset_on_fork", decode=decode.true, thread=True, common=True
     )
     timer_slack_ns: int | Missing = field("prctl(PR_GET_TIMERSLACK)", "task->timer_slack_ns", unit="ns", thread=True)
     ioprio: int | Missing = field("ioprio_get(2), 0 without an io context", "task->io_context->ioprio", thread=True)
-    cpus_allowed: int = field("mask", "task->cpus_ptr->bits", "status.cpus_allowed", decode.cpus, thread=True)
+    cpus_allowed: int = field(
+        "mask", "task->cpus_ptr->bits", "status.cpus_allowed", decode.cpus, thread=True, common=True
+    )
     personality: int | Missing = field("personality(2)", "task->personality", "personality", thread=True)
     oom_score_adj: int = field("-1000..1000", "task->signal->oom_score_adj", "oom_score_adj")
     rlimits: tuple[tuple[int, int], ...] = field(
@@ -178,10 +176,10 @@ class Task(Record):
     )
 
     subreaper: bool | Missing = field(
-        "prctl(PR_GET_CHILD_SUBREAPER)", "task->signal->is_child_subreaper", decode=decode.true
+        "prctl(PR_GET_CHILD_SUBREAPER)", "task->signal->is_child_subreaper", decode=decode.true, common=True
     )
     has_subreaper: bool | Missing = field(
-        "an ancestor is a subreaper", "task->signal->has_child_subreaper", decode=decode.true
+        "an ancestor is a subreaper", "task->signal->has_child_subreaper", decode=decode.true, common=True
     )
     group_exit_code: int | Missing = field("of a stop or an exit under way", "task->signal->group_exit_code")
     signal_flags: int | Missing = field("SIGNAL_*: stopped, continued, exiting", "task->signal->flags")
@@ -212,21 +210,20 @@ class Task(Record):
     )
     ns_pid_children: int = field(
         "namespace inode, 0 without",
-        (f"{_NS}pid_ns_for_children->child_reaper", f"{_NS}pid_ns_for_children->ns.inum"),
-        "ns_pid_children",
-        decode.unless_empty,
-        thread=True,
-    )
+        (f"{_NS}pid_ns_for_children->child_reaper", f"{_NS}pid_ns_for_children->ns.inum"), "ns_pid_children",
+        decode.unless_empty, thread=True, common=True,
+    )  # fmt: skip
     ns_pid_own: int = field("namespace inode", (f"{_OWN}[{{level}}].ns->ns.inum",), "ns_pid_own")
     ns_user: int = field("namespace inode", f"{_CRED}user_ns->ns.inum", "ns_user", thread=True)
     cgroup_id: int | Missing = field("inode of the cgroup v2 directory", "task->cgroups->dfl_cgrp->kn->id", thread=True)
 
     vm_kib: int = field(
-        "address space, 0 without", "task->mm->total_vm", "status.vm_size", decode.kib_of_pages, unit="KiB"
+        "address space, 0 without", "task->mm->total_vm", "status.vm_size", decode.kib_of_pages, unit="KiB", common=True
     )
     locked_kib: int = field(
-        "locked memory, 0 without", "task->mm->locked_vm", "status.vm_locked", decode.kib_of_pages, unit="KiB"
-    )
+        "locked memory, 0 without", "task->mm->locked_vm", "status.vm_locked", decode.kib_of_pages, unit="KiB",
+        common=True,
+    )  # fmt: skip
     rss_about_kib: int | Missing = field(
         "resident memory without what each CPU has not yet added up (procfs.resident_kib is exact)",
         ("task->mm->rss_stat[0].count", "task->mm->rss_stat[1].count", "task->mm->rss_stat[3].count"),
@@ -234,7 +231,7 @@ class Task(Record):
     )  # fmt: skip
     map_count: int | Missing = field("mappings, 0 without", "task->mm->map_count")
     dumpable: int | Missing = field(
-        "prctl(PR_GET_DUMPABLE), 0 without", "task->mm->flags | task->mm->flags'", decode=decode.dumpable
+        "prctl(PR_GET_DUMPABLE), 0 without", "task->mm->flags | task->mm->flags'", decode=decode.dumpable, common=True
     )
     start_code: int = field("address, 0 without", "task->mm->start_code", "stat.startcode")
     end_code: int = field("address, 0 without", "task->mm->end_code", "stat.endcode")
@@ -285,31 +282,35 @@ class Vma(Record):
     pid: int = field("process id", _PROCESS, "pid")
     start: int = field("first address", "vma->vm_start", "start")
     end: int = field("address behind the last", "vma->vm_end", "end")
-    prot: int = field("1 read, 2 write, 4 execute", "vma->vm_flags", "prot", decode.prot)
-    shared: bool = field("MAP_SHARED", "vma->vm_flags", "shared", decode.shared)
+    prot: int = field("1 read, 2 write, 4 execute", "vma->vm_flags", "prot", decode.prot, common=True)
+    shared: bool = field("MAP_SHARED", "vma->vm_flags", "shared", decode.shared, common=True)
+    # of anonymous memory the kernel's page offset means nothing
     offset: int = field(
-        "offset in the file, 0 without", ("vma->vm_file", "vma->vm_pgoff"), "offset", decode.file_offset, unit="bytes"
-    )
+        "offset in the file, 0 without", "vma->vm_pgoff if vma->vm_file", "offset", decode.bytes_of_pages,
+        unit="bytes", common=True,
+    )  # fmt: skip
     dev: tuple[int, int] | Missing = field(
-        "(major, minor) of the file system",
-        (*_LAYER, "vma->vm_file->f_inode->i_sb->s_dev"),
-        "dev",
-        decode.mapped_device,
-    )
+        "(major, minor) of the file system", (*_LAYER, "vma->vm_file->f_inode->i_sb->s_dev"), "dev",
+        decode.mapped_device, common=True,
+    )  # fmt: skip
     inode: int | Missing = field(
-        "of the file, 0 without", (*_LAYER, "vma->vm_file->f_inode->i_ino"), "inode", decode.mapped_inode
+        "of the file, 0 without", (*_LAYER, "vma->vm_file->f_inode->i_ino"), "inode", decode.mapped_inode, common=True
     )
     path: str | Missing = field(
         "file, or the kernel's name in brackets, or empty",
         (
             *(*_LAYER, "vma->vm_file->f_path.mnt", "vma->vm_file->f_path.dentry"),
-            *("vma->vm_ops", "vma->vm_private_data", "vma->vm_start", "vma->vm_end", _PROCESS),
+            *("vma->vm_ops", "vma->vm_private_data unless vma->vm_file"),
+            *(f"vma->vm_start < {_MM}brk", f"{_MM}start_brk < vma->vm_end"),
+            *(f"vma->vm_start <= {_MM}start_stack", f"{_MM}start_stack <= vma->vm_end"),
         ),
-        "path", decode.vma_name,
+        "path", decode.vma_name, common=True,
     )  # fmt: skip
-    vm_flags: str | Missing = field("words of VmFlags in smaps", "vma->vm_flags", "flags", decode.vm_flags)
+    vm_flags: str | Missing = field("words of VmFlags in smaps", "vma->vm_flags", "flags", decode.vm_flags, common=True)
+    private_pages: bool | Missing = field(
+        "has had private pages (anon_vma)", "some vma->anon_vma", decode=decode.true, common=True
+    )
     file_key: int | Missing = field("file description", "vma->vm_file", decode=decode.key("file"))
-    private_pages: bool | Missing = field("has had private pages (anon_vma)", "vma->anon_vma", decode=decode.true)
 
 
 class File(Record):
@@ -318,24 +319,27 @@ class File(Record):
     pid: int = field("process id", _PROCESS, "pid")
     fd: int = field("descriptor", "number", "number")
     target: str | Missing = field(
-        "what the link in procfs reads", ("file->f_path.mnt", "file->f_path.dentry"), "target", decode.path
+        "what the link in procfs reads", ("file->f_path.mnt", "file->f_path.dentry"), "target", decode.path, common=True
     )
     pos: int = field("offset", "file->f_pos", "info.pos", unit="bytes")
     flags: int = field(
         "open(2) flags with O_CLOEXEC",
-        ("file->f_flags", "number", "task->files->fdt->close_on_exec[{number}/64]"),
-        "info.flags",
-        decode.file_flags,
-    )
-    mnt_id: int = field("mount, as in mountinfo", "file->f_path.mnt->(mount mnt)mnt_id", "info.mnt_id")
+        ("file->f_flags", "task->files->fdt->close_on_exec[{number}/64] bit number"), "info.flags",
+        decode.file_flags, common=True,
+    )  # fmt: skip
+    mnt_id: int = field("mount, as in mountinfo", "file->f_path.mnt->(mount mnt)mnt_id", "info.mnt_id", common=True)
     inode: int | Missing = field("number inside the file system", "file->f_inode->i_ino", "info.inode")
     dev: tuple[int, int] | Missing = field(
-        "stat(2): file system as (major, minor)", (f"{_SB}s_magic", f"{_SB}s_dev"), "dev", decode.stat_device
-    )
+        "stat(2): file system as (major, minor)", (f"{_SB}s_magic", f"{_SB}s_dev"), "dev", decode.stat_device,
+        common=True,
+    )  # fmt: skip
     mode: int | Missing = field(
-        "stat(2): type and permissions", (f"{_SB}s_magic", "file->f_inode->i_mode"), "mode", decode.stat_mode
+        "stat(2): type and permissions", (f"{_SB}s_magic", "file->f_inode->i_mode"), "mode", decode.stat_mode,
+        common=True,
+    )  # fmt: skip
+    rdev: tuple[int, int] = field(
+        "(major, minor) of a device", "file->f_inode->i_rdev", "rdev", decode.device, common=True
     )
-    rdev: tuple[int, int] = field("(major, minor) of a device", "file->f_inode->i_rdev", "rdev", decode.device)
     size: int = field("of the inode", "file->f_inode->i_size", "size", unit="bytes", moving=True)
     nlink: int = field("links to the inode", "file->f_inode->i_nlink", "nlink", moving=True)
     inode_state: int | Missing = field(
@@ -349,23 +353,26 @@ class File(Record):
     )
     more_info: bool = field(
         "fdinfo may have more than the four common lines",
-        ("file->f_op->show_fdinfo", "file->f_inode->i_flctx"),
-        "has_more",
-        decode.either,
-        moving=True,
-    )
+        ("some file->f_op->show_fdinfo", "some file->f_inode->i_flctx"), "has_more", decode.either, moving=True,
+        common=True,
+    )  # fmt: skip
     family: int | Missing = field(
         "AF_* of a socket, else 0",
         ("file->f_inode->i_mode", "file->private_data->sk->__sk_common.skc_family"),
         decode=decode.of_socket,
+        common=True,
     )
     socktype: int | Missing = field(
         "SOCK_* of a socket, else 0",
         ("file->f_inode->i_mode", "file->private_data->sk->sk_type"),
         decode=decode.of_socket,
+        common=True,
     )
     protocol: int | Missing = field(
-        "of a socket, else 0", ("file->f_inode->i_mode", "file->private_data->sk->sk_protocol"), decode=decode.of_socket
+        "of a socket, else 0",
+        ("file->f_inode->i_mode", "file->private_data->sk->sk_protocol"),
+        decode=decode.of_socket,
+        common=True,
     )
     tcp_sequences: tuple[int, int] | Missing | None = field(
         "TCP_QUEUE_SEQ of the send and the receive queue, None without",

@@ -54,10 +54,10 @@ class Field:
     columns, see :mod:`.decode`; without it one chain is the value itself, several are a tuple. ``procfs``: attribute
     path in :mod:`.procfs_source`. Either may be empty. ``thread``: may differ between the threads of a process.
     ``moving``: changes even in a stopped task, or one source has it approximately: not to be compared. ``since``:
-    first Linux version that has it at all.
+    first Linux version that has it at all. ``common``: many records have the same few values.
     """
 
-    __slots__ = ("decode", "kernel", "meaning", "moving", "procfs", "since", "thread", "unit")
+    __slots__ = ("common", "decode", "kernel", "meaning", "moving", "procfs", "since", "thread", "unit")
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Field:
         since: str = "",
         thread: bool = False,
         moving: bool = False,
+        common: bool = False,
     ) -> None:
         self.meaning = meaning
         self.kernel = (kernel,) if isinstance(kernel, str) else kernel
@@ -79,6 +80,7 @@ class Field:
         self.since = since
         self.thread = thread
         self.moving = moving
+        self.common = common
 
     def __str__(self) -> str:
         return f"{self.meaning}{f' [{self.unit}]' if self.unit else ''}"

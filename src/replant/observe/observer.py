@@ -12,7 +12,8 @@ from .facts import File, Task, Vma
 from .field import MISSING, fields_of
 from .procfs_source import ProcfsSource
 from .record import Record
-from .rights import hidden
+from .rights import hidden, may_know_all
+from .table import Table
 from .trust import contradiction
 
 TYPE_CHECKING = False
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from .bpf.waits import Watch
 
     F = TypeVar("F", Task, Vma, File)
-    Columns = list[Sequence[object]]
 
 
 class Seen(Record):
@@ -171,43 +171,42 @@ class Observer:
         self._procfs.denied.clear()
         wanted = [*names, *[name for name in IDENTITY[facts] if name not in names]]
         if self._bpf and self._trust(facts, wanted, leaders):
-            columns, chosen = self._look_bpf(facts, wanted, tree, pids, leaders)
+            table, chosen = self._look_bpf(facts, wanted, tree, pids, leaders)
         else:
             chosen = _choose(tree, pids)
             columns = self._procfs.columns(facts, wanted, chosen, leaders=leaders)
-        return self._answer(facts, names, wanted, columns, chosen)
+            table = Table(dict(zip(wanted, columns, strict=True)).__getitem__)
+        return self._answer(facts, names, table, chosen)
 
     def _answer(
         self,
         facts: type[Record],
         names: Sequence[str],
-        wanted: list[str],
-        columns: Columns,
+        table: Table,
         chosen: Sequence[int] | None,
     ) -> Seen:
-        owners = columns[wanted.index(IDENTITY[facts][0])]
-        forbidden = hidden(owners)
-        rows = list(zip(*columns[: len(names)], strict=True))
+        owner = IDENTITY[facts][0]
+        forbidden = frozenset() if may_know_all() else hidden(table.column(owner))
+        rows = table.rows(names)
         if forbidden:
-            rows = [row for row, pid in zip(rows, owners, strict=True) if pid not in forbidden]
+            rows = [row for row, pid in zip(rows, table.column(owner), strict=True) if pid not in forbidden]
         # mappings and files are of those who have any: only tasks tell who is gone
-        vanished = len(set(chosen).difference(owners)) if chosen is not None and facts is Task else 0
+        vanished = len(set(chosen).difference(table.column(owner))) if chosen is not None and facts is Task else 0
         return Seen(rows, vanished, len(forbidden | self._procfs.denied), self.source)
 
     def _look_bpf(
         self, facts: type[Record], names: list[str], tree: int | None, pids: Sequence[int] | None, leaders: bool
-    ) -> tuple[Columns, Sequence[int] | None]:
+    ) -> tuple[Table, Sequence[int] | None]:
         assert self._bpf
         self._bpf.context.forget()
         if tree is None and pids is not None and len(pids) == 1:
-            chosen, columns = pids, self._bpf.columns(facts, names, None, pid=pids[0], leaders=leaders)
+            chosen, table = pids, self._bpf.table(facts, names, None, pid=pids[0], leaders=leaders)
         elif tree is None and pids is None:
-            chosen, columns = None, self._bpf.columns(facts, names, None, leaders=leaders)
+            chosen, table = None, self._bpf.table(facts, names, None, leaders=leaders)
         else:
             numbers = self._below(tree) if tree is not None else self._among(pids or ())
-            chosen, columns = list(numbers), self._bpf.columns(facts, names, list(numbers.values()), leaders=leaders)
-        self._fill(facts, names, columns, leaders)
-        return columns, chosen
+            chosen, table = list(numbers), self._bpf.table(facts, names, list(numbers.values()), leaders=leaders)
+        return self._filled(facts, names, table, leaders), chosen
 
     def _below(self, root: int) -> dict[int, int]:
         """Pids of a tree and their global numbers, parents before children."""
@@ -232,22 +231,22 @@ class Observer:
         # a number that is nobody's: the process has ended, and is counted as such
         return {pid: numbers.get(pid, 0) for pid in pids}
 
-    def _fill(self, facts: type[Record], names: list[str], columns: Columns, leaders: bool) -> None:
+    def _filled(self, facts: type[Record], names: list[str], table: Table, leaders: bool) -> Table:
         """Takes from procfs what BPF could not tell, for those records only."""
-        lacking = [i for i, name in enumerate(names) if _lacks(facts, name, columns[i])]
+        lacking = [name for name in names if _lacks(facts, name, table)]
         if not lacking:
-            return
-        identity = [names.index(name) for name in IDENTITY[facts]]
-        keys = list(zip(*[columns[i] for i in identity], strict=True))
-        pids = {key[0] for i in lacking for key, value in zip(keys, columns[i], strict=True) if value is MISSING}
-        asked = [*IDENTITY[facts], *[names[i] for i in lacking]]
-        rows = zip(*self._procfs.columns(facts, asked, pids, leaders=leaders), strict=True)
+            return table
+        columns = {name: table.column(name) for name in names}
+        keys = list(zip(*[columns[name] for name in IDENTITY[facts]], strict=True))
+        pids = {key[0] for name in lacking for key, value in zip(keys, columns[name], strict=True) if value is MISSING}
+        rows = zip(*self._procfs.columns(facts, [*IDENTITY[facts], *lacking], pids, leaders=leaders), strict=True)
         told = {row[:2]: row[2:] for row in rows}
-        for at, i in enumerate(lacking):
-            columns[i] = [
+        for at, name in enumerate(lacking):
+            columns[name] = [
                 told[key][at] if value is MISSING and key in told else value
-                for key, value in zip(keys, columns[i], strict=True)
+                for key, value in zip(keys, columns[name], strict=True)
             ]
+        return Table(columns.__getitem__)
 
     def _start_bpf(self) -> None:
         from .bpf.source import BpfSource, Unavailable
@@ -286,13 +285,12 @@ class _NoCollection:
             gc.enable()
 
 
-def _lacks(facts: type[Record], name: str, column: Sequence[object]) -> bool:
-    """Whether procfs can help: only fields that are declared so can be missing here and there, others not at all."""
-    if not fields_of(facts)[name].procfs or not column:
-        return False
-    if "Missing" in facts.__annotations__[name]:
-        return any(value is MISSING for value in column)
-    return column[0] is MISSING
+def _lacks(facts: type[Record], name: str, table: Table) -> bool:
+    """Whether procfs can help: what is not decoded, and what is not declared so, is MISSING everywhere or nowhere."""
+    field = fields_of(facts)[name]
+    if not field.procfs or name in table.absent:
+        return bool(field.procfs)
+    return bool(field.decode) and "Missing" in facts.__annotations__[name] and MISSING in table.values(name)
 
 
 def _choose(tree: int | None, pids: Sequence[int] | None) -> Sequence[int]:

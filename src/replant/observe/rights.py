@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import os
 
-from . import procfs
+from ..abi import capability, x86_64
+from ..abi.libc import syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_CAP_SYS_PTRACE = 19
+
+def may_know_all() -> bool:
+    """Whether the caller is root with CAP_SYS_PTRACE."""
+    return os.geteuid() == 0 and _may_ptrace_all()
 
 
 def hidden(pids: Iterable[object]) -> frozenset[object]:
     """Those of the processes that the caller may not know more about than that they exist."""
-    if os.geteuid() == 0 and _may_ptrace_all():
+    if may_know_all():
         return frozenset()
     return frozenset(pid for pid in set(pids) if not _may_read(pid))
 
 
 def _may_ptrace_all() -> bool:
-    effective = procfs.status_text(os.getpid()).cap_effective
-    return isinstance(effective, int) and bool(effective >> _CAP_SYS_PTRACE & 1)
+    data = bytearray(capability.SIZE)
+    syscall(x86_64.capget, capability.SELF, data)
+    return bool(capability.unpack(data)[0] >> capability.CAP_SYS_PTRACE & 1)
 
 
 def _may_read(pid: object) -> bool:

@@ -27,7 +27,8 @@ def contradiction(bpf: BpfSource, procfs: ProcfsSource, facts: type[Record], nam
     pid, problem = os.getpid(), ""
     # a list that grows between the two readings may move the heap: what differs three times does not move
     for _ in range(3):
-        ours = bpf.columns(facts, names, None, pid=pid, leaders=leaders)
+        table = bpf.table(facts, names, None, pid=pid, leaders=leaders)
+        ours = [table.column(name) for name in names]
         theirs = procfs.columns(facts, names, [pid], leaders=leaders)
         problem = _disagreement(facts, names, ours, theirs)
         if not problem:

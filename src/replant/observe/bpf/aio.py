@@ -43,7 +43,7 @@ class AioContexts(Queues):
         iterator = Iterator(TASK, columns, self._layout, self._source.chosen, self._source.level)
         self._source.chosen.choose(list(self._pids))
         records = iterator.scan(4 * len(self._pids))
-        rows = zip(*[iterator.plan.column(name, records) for name in columns], strict=True)
+        rows = zip(*[records.column(name) for name in columns], strict=True)
         return {self._pids[tgid]: address for tgid, address in rows}
 
     def _context(self, address: int) -> AioContext:

@@ -75,6 +75,10 @@ class Code:
         """Calls a helper; R1-R5 are lost."""
         self.op(bpf.CALL, imm=helper)
 
+    def kernel_call(self, function: int) -> None:
+        """Calls a function of the kernel by its BTF id; R1-R5 are lost."""
+        self.op(bpf.CALL, src=bpf.PSEUDO_KFUNC_CALL, imm=function)
+
     def jump(self, label: str, opcode: int = bpf.JA, dst: int = 0, src: int = 0, imm: int = 0) -> None:
         """A jump to a label that may be defined later."""
         self._jumps.append((len(self._words), label))

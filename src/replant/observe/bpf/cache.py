@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
-from .kernel import DECLARATIONS, Layout, Place
+from .kernel import CAST, DECLARATIONS, Layout, Place
 
-FUNCTIONS = ("bpf_iter_task", "bpf_iter_task_vma", "bpf_iter_task_file")
+FUNCTIONS = ("bpf_iter_task", "bpf_iter_task_vma", "bpf_iter_task_file", CAST)
 
 
 def layout() -> Layout:

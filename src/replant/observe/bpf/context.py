@@ -21,7 +21,7 @@ _WORDS = (
 class Context:
     """State of one observation.
 
-    ``texts``: of paths by (mount, dentry). ``areas``: begin and end of the heap and the stack's first address, by pid.
+    ``texts``: of paths by (mount, dentry).
     ``special_ops``: address of the operations that vDSO and the like have in common.
     """
 
@@ -30,7 +30,6 @@ class Context:
         self.level = level
         self.texts: dict[tuple[int, int], str] = {}
         self.special_ops = 0
-        self.areas: dict[int, tuple[int, int, int]] = {}
         self.possible_cpus = _possible_cpus()
         self._memory: KernelMemory | None = None
         self._words = {bit: word for bit, word in enumerate(_WORDS) if word}
@@ -40,7 +39,6 @@ class Context:
     def forget(self) -> None:
         """Begins another observation: what was at an address may be another object by now."""
         self.texts.clear()
-        self.areas.clear()
         self._keys.clear()
 
     @property

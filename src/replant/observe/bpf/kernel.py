@@ -15,6 +15,9 @@ OPAQUE = {"struct4": 4, "struct8": 8}
 INTS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "s8": 1, "s16": 2, "s32": 4, "s64": 8, "char": 1, "bit": 4, "enum": 4}
 
 
+CAST = "bpf_rdonly_cast"  # makes any address memory to read, when the type it is to have is void
+
+
 class Member(Record):
     """A member of a kernel structure as declared: its type, and what it is of that type."""
 
@@ -140,7 +143,7 @@ cgroup: kernfs_node *kn
 kernfs_node: u64 id
 files_struct: fdtable *fdt
 fdtable: u64 *close_on_exec
-vm_area_struct: u64 vm_start, u64 vm_end, u64 vm_flags, u64 vm_pgoff, file *vm_file, void *vm_ops,
+vm_area_struct: mm_struct *vm_mm, u64 vm_start, u64 vm_end, u64 vm_flags, u64 vm_pgoff, file *vm_file, void *vm_ops,
     vm_special_mapping *vm_private_data, void *anon_vma
 vm_special_mapping: char *name
 io_context: u16 ioprio

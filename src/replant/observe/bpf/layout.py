@@ -12,7 +12,7 @@ from struct import pack, unpack_from
 
 from ...abi import bpf, btf
 from . import asm, calls
-from .kernel import INTS, OPAQUE, Layout, Member, Place, declared
+from .kernel import CAST, INTS, OPAQUE, Layout, Member, Place, declared
 from .types import Types
 
 
@@ -91,7 +91,7 @@ def _local_size(member: Member) -> int:
 
 
 def ask(functions: tuple[str, ...] = ()) -> Layout:
-    """Asks the running kernel for every declared member and for the ids of some functions.
+    """Asks the running kernel for every declared member and for the ids of some functions, 0 where one is of no use.
 
     :raises OSError: the kernel has no BTF, or does not let the caller load programs.
     """
@@ -106,6 +106,9 @@ def ask(functions: tuple[str, ...] = ()) -> Layout:
         sizes[name] = questions.ask(type_id, questions.types.string("0"), bpf.CORE_TYPE_SIZE, 8)
     ids = {name: questions.function(name) for name in functions}
     answers = questions.run()
+    found = {name: answers[at] for name, at in ids.items()}
+    if CAST in found and not _shows_memory(found[CAST]):
+        found[CAST] = 0
     return Layout(
         {
             key: _place(structures[key[0]][key[1]], [answers[at] for at in where])
@@ -113,8 +116,23 @@ def ask(functions: tuple[str, ...] = ()) -> Layout:
             if answers[where[0]]
         },
         {name: answers[at] for name, at in sizes.items()},
-        {name: answers[at] for name, at in ids.items()},
+        found,
     )
+
+
+def _shows_memory(function: int) -> bool:
+    """Whether the verifier lets programs read what the function returns: since Linux 6.17, where there is a JIT."""
+    code = asm.Code()
+    code.set(asm.R1, 0)
+    code.set(asm.R2, 0)
+    code.kernel_call(function)
+    code.load(8, asm.R1, asm.R0)
+    code.leave()
+    try:
+        calls.prog_load(code.assemble(), bpf.PROG_TYPE_SYSCALL, flags=bpf.F_SLEEPABLE)
+    except OSError:
+        return False
+    return True
 
 
 def _place(member: Member, answers: list[int]) -> Place:

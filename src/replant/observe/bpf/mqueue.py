@@ -41,7 +41,7 @@ class MessageQueues(Queues):
         iterator = Iterator(FILE, columns, self._layout, self._source.chosen)
         self._source.chosen.choose(list(self._pids))
         records = iterator.scan(64 * len(self._pids))
-        rows = zip(*[iterator.plan.column(name, records) for name in ("tgid", "number", "inode")], strict=True)
+        rows = zip(*[records.column(name) for name in ("tgid", "number", "inode")], strict=True)
         return {(self._pids[tgid], number): inode for tgid, number, inode in rows}
 
     def _messages(self, node: int) -> Iterating[tuple[int, bytes]]:

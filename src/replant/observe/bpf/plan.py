@@ -1,36 +1,40 @@
 """From chains to a program: which ranges of which structures to copy, and where columns are in what arrives.
 
-Columns are declared as chains, see :mod:`.chain`.
+Columns are declared as chains, see :mod:`.chain`. Those of a record go there raw, aligned as they were, so that a
+column is a strided view of the records. What is only needed on the way, pointers and the operands of words (see
+:mod:`.common`), goes to a scratch area that every record uses anew.
 
-Fields of a structure that are close to each other are copied together: a call of the helper costs as much as 200 bytes.
-What is copied stays raw in the record, pointers included (they lead to the next structures), and aligned as it was,
-so that a column is a strided view of the records.
+A kernel that can show any address as memory to read (``bpf_rdonly_cast`` to void, Linux 6.17) is read with plain
+loads, which the verifier neither minds nor searches types for. Else a helper copies; a call of it costs as much as
+200 bytes, so fields of a structure that are close to each other are copied together.
 """
 
 from __future__ import annotations
 
 from ...abi import bpf
 from ..record import Record
-from .asm import R1, R2, R3, R4, Code
+from .asm import R0, R1, R2, R3, R4, R7, R9, Code
 from .chain import Absent, Leaf, Walk
-from .kernel import Layout, declared
+from .common import Word, words_of
+from .kernel import CAST, Layout, declared
+from .records import Spot, size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from mmap import mmap
+    from collections.abc import Iterable, Mapping
 
+RECORD, SCRATCH = R7, R9  # registers with the addresses of both
 GAP = 192
-_MASK = (1 << 64) - 1
-_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "b": 1, "h": 2, "i": 4, "q": 8}
+LOADED = 64  # a longer range is for the helper
 
 
-class Records(Record):
-    """Where ``number`` records are, one after the other: in the sink itself, so only until the next scan."""
+class Range(Record):
+    """Bytes of a structure, and where they arrive: the register of the area, and the offset in it."""
 
-    memory: mmap
-    first: int
-    number: int
+    start: int
+    size: int
+    area: int
+    at: int
 
 
 class Node:
@@ -42,18 +46,21 @@ class Node:
         self.adjust = adjust
         self.index = index  # column, shift to the right, stride
         self.wanted: dict[int, int] = {}
-        self.ranges: list[tuple[int, int, int]] = []  # offset in the structure, size, position in the record
+        self.ranges: list[Range] = []
 
-    def position(self, offset: int) -> int:
-        """Where in the record the byte at ``offset`` of the structure arrives."""
-        for start, size, at in self.ranges:
+    def position(self, offset: int) -> tuple[int, int]:
+        """The area and the offset in it where the byte at ``offset`` of the structure arrives."""
+        for start, size, area, at in self.ranges:
             if start <= offset < start + size:
-                return at + offset - start
+                return area, at + offset - start
         raise KeyError(offset)
 
 
 class Plan:
-    """The columns to read, laid out in a record of ``size`` bytes."""
+    """The columns to read, laid out in records of ``size`` bytes, and the words of the entries they refer to.
+
+    ``spots`` and ``entry_spots`` say where columns are in either, after :meth:`place`.
+    """
 
     def __init__(
         self, layout: Layout, roots: Mapping[str, tuple[str, int]], level: int, before: Mapping[str, str]
@@ -66,7 +73,9 @@ class Plan:
         self.roots: dict[str, tuple[str, int]] = {}
         self.keys: dict[tuple[int, int, int, object], int] = {}
         self.columns: dict[str, Leaf] = {}
-        self.constants: dict[str, int] = {}
+        self.words: list[Word] = []
+        self.spots: dict[str, Spot | int] = {}
+        self.entry_spots: dict[str, Spot | int] = {}
         self.first = 0
         for name, code in before.items():
             self.columns[name] = Leaf(-1, self.first, code, (0, 0))
@@ -75,26 +84,37 @@ class Plan:
             self.nodes.append(Node(-1, register, 0, None))
             self.roots[word] = (structure, len(self.nodes) - 1)
 
-    def add(self, name: str, chain: str) -> bool:
-        """Adds a column; False when the running kernel has none of the alternatives."""
-        if name in self.columns or name in self.constants:
+    def add(self, name: str, chain: str, *, entry: bool = False) -> bool:
+        """Adds a column of the records, or of the entries; False when the running kernel has no alternative of it."""
+        if name in (self.entry_spots if entry else {**self.spots, **self.columns}):
             return True
         for alternative in chain.split(" | "):
             if alternative.startswith("0? "):
                 if self.level:
                     continue
                 alternative = alternative[3:]
-            if alternative.startswith("="):
-                self.constants[name] = int(alternative[1:])
-                return True
             try:
-                self.columns[name] = self._walk(alternative)
+                self._add(name, alternative, entry)
             except Absent:
                 continue
             return True
         return False
 
-    def _walk(self, chain: str) -> Leaf:
+    def _add(self, name: str, expression: str, entry: bool) -> None:
+        if expression.startswith("="):
+            (self.entry_spots if entry else self.spots)[name] = int(expression[1:])
+        elif entry:
+            words = words_of(expression, self._leaf)
+            left = words[0].left
+            code, shift = (left.code, left.shift) if not words[0].operator else ("Q", (0, 0))
+            self.entry_spots[name] = Spot(len(self.words) * 8, code, shift)
+            self.words += words
+        else:
+            self.columns[name] = self._leaf(expression)
+
+    def _leaf(self, chain: str) -> Leaf:
+        if chain in self.columns:
+            return self.columns[chain]
         path, _, code = chain.partition(":")
         word, *steps = path.replace("->", "\0>").replace(".", "\0.").split("\0")
         structure, node = self.roots[word]
@@ -119,70 +139,74 @@ class Plan:
         return self.keys[key]
 
     def place(self) -> None:
-        """Lays the record out, once all columns have been added."""
-        at = self.first
+        """Lays records and scratch out, once all columns have been added."""
+        kept = {(leaf.node, leaf.offset) for leaf in self.columns.values()}
+        ends = {RECORD: self.first, SCRATCH: 0}
+        for number, node in enumerate(self.nodes):
+            for start, end in _coalesced(node.wanted, -1 if self.cast else GAP):
+                size = (end - start + 7) & ~7
+                area = RECORD if any((number, at) in kept for at in range(start, end)) else SCRATCH
+                node.ranges.append(Range(start, size if self.cast else end - start, area, ends[area]))
+                ends[area] += size
+        self.size, self.scratch = ends[RECORD], ends[SCRATCH]
+        for name, leaf in self.columns.items():
+            self.spots[name] = Spot(self.position(leaf)[1], leaf.code, leaf.shift)
+
+    @property
+    def cast(self) -> int:
+        """The kernel's number of the function that makes any address readable; 0 where it has none."""
+        return self.layout.ids.get(CAST, 0)
+
+    def position(self, leaf: Leaf) -> tuple[int, int]:
+        """The area and the offset in it where a value is."""
+        return (RECORD, leaf.offset) if leaf.node < 0 else self.nodes[leaf.node].position(leaf.offset)
+
+    def emit(self, code: Code) -> None:
+        """Writes the instructions that fill the record and the scratch area."""
         for node in self.nodes:
-            for start, end in _coalesced(node.wanted):
-                node.ranges.append((start, end - start, at))
-                at += (end - start + 7) & ~7
-        self.size = at
+            loaded = [r for r in node.ranges if self.cast and r.size <= LOADED]
+            if loaded:
+                self._load(code, node, loaded)
+            for start, size, area, at in node.ranges:
+                if not self.cast or size > LOADED:
+                    self._address(code, node)
+                    code.add(R3, start)
+                    code.mov(R1, area)
+                    code.add(R1, at)
+                    code.set(R2, size)
+                    code.call(bpf.FUNC_PROBE_READ_KERNEL)
 
-    def position(self, leaf: Leaf) -> int:
-        """Where in the record a value is."""
-        return leaf.offset if leaf.node < 0 else self.nodes[leaf.node].position(leaf.offset)
+    def _load(self, code: Code, node: Node, ranges: Iterable[Range]) -> None:
+        """Word by word; an address that cannot be read gives zeros."""
+        self._address(code, node)
+        code.mov(R1, R3)
+        code.set(R2, 0)
+        code.kernel_call(self.cast)
+        for start, size, area, at in ranges:
+            for more in range(0, size, 8):
+                code.load(8, R1, R0, start + more)
+                code.store(8, area, at + more, R1)
 
-    def column(self, name: str, records: Records) -> Sequence[int]:
-        """One column of the records, as a list: strided slices leave no work to Python but for bytes and bit fields."""
-        if name in self.constants:
-            return [self.constants[name]] * records.number
-        leaf = self.columns[name]
-        at, code = self.position(leaf), leaf.code
-        if code[-1] == "s":
-            size = int(code[:-1])
-            first, memory = records.first + at, records.memory
-            places = range(first, first + records.number * self.size, self.size)
-            return [memory[i : i + size] for i in places]  # type: ignore[misc]
-        width = _SIZES[code]
-        whole = memoryview(records.memory)[records.first : records.first + records.number * self.size]
-        view: memoryview[int] = whole.cast(code)  # type: ignore[call-overload]
-        values = view[at // width :: self.size // width].tolist()
-        left, right = leaf.shift
-        return [(value << left & _MASK) >> right for value in values] if right else values
-
-    def emit(self, code: Code, record: int) -> None:
-        """Writes the instructions that fill the record at the address in register ``record``."""
-        for node in self.nodes:
-            for start, size, at in node.ranges:
-                self._address(code, node, record)
-                code.add(R3, node.adjust + start)
-                code.mov(R1, record)
-                code.add(R1, at)
-                code.set(R2, size)
-                code.call(bpf.FUNC_PROBE_READ_KERNEL)
-
-    def _address(self, code: Code, node: Node, record: int) -> None:
+    def _address(self, code: Code, node: Node) -> None:
+        """The address of the structure to R3."""
         if node.parent < 0:
             code.mov(R3, node.pointer)
-            return
-        code.load(8, R3, record, self.nodes[node.parent].position(node.pointer))
+        else:
+            code.load(8, R3, *self.nodes[node.parent].position(node.pointer))
         if node.index:
             leaf, shift, stride = node.index
-            code.load(4, R4, record, self.position(leaf))
+            code.load(4, R4, *self.position(leaf))
             code.op(bpf.RSH_K, R4, imm=shift)
             code.op(bpf.MUL_K, R4, imm=stride)
             code.op(bpf.ADD_X, R3, R4)
+        code.add(R3, node.adjust)
 
 
-def size_of(code: str) -> int:
-    """Bytes of a struct code: one letter, or ``Ns``."""
-    return int(code[:-1]) if code[-1] == "s" else _SIZES[code]
-
-
-def _coalesced(wanted: Mapping[int, int]) -> Iterable[tuple[int, int]]:
+def _coalesced(wanted: Mapping[int, int], gap: int) -> Iterable[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     for offset in sorted(wanted):
         end, offset = offset + wanted[offset], offset & ~7
-        if ranges and offset - ranges[-1][1] <= GAP:
+        if ranges and offset - ranges[-1][1] <= gap:
             ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
         else:
             ranges.append((offset, end))

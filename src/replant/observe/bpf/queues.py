@@ -11,7 +11,8 @@ from struct import unpack
 
 from ..decode import path
 from ..record import Record
-from .iterate import FILE, TASK, Iterator
+from .iterate import FILE, TASK, Iterator, Kind
+from .paths import OPENED
 from .source import BpfSource
 
 TYPE_CHECKING = False
@@ -192,13 +193,13 @@ class Queues:
             "family": "file->private_data->sk->__sk_common.skc_family",
             "sock": "file->private_data->sk",
         }
-        iterator = Iterator(FILE, columns, self._layout, self._source.chosen)
+        iterator = Iterator(Kind(FILE.name, FILE.structures, [OPENED]), columns, self._layout, self._source.chosen)
         self._source.chosen.choose(list(self._pids))
         records = iterator.scan(64 * len(self._pids))
         self._source.context.texts.update(iterator.texts())
 
         def get(name: str) -> Sequence[int]:
-            return iterator.plan.column(name, records)
+            return records.column(name)
 
         texts = path(self._source.context, get("mnt"), get("dentry"))
         pids = [self._pids[tgid] for tgid in get("tgid")]
@@ -212,7 +213,7 @@ class Queues:
         iterator = Iterator(TASK, columns, self._layout, self._source.chosen, self._source.level)
         self._source.chosen.choose(list(self._pids))
         records = iterator.scan(4 * len(self._pids))
-        return list(zip(*[iterator.plan.column(name, records) for name in columns], strict=True))
+        return list(zip(*[records.column(name) for name in columns], strict=True))
 
     def _words(self, addresses: Sequence[int]) -> list[int]:
         return [unpack("=Q", raw)[0] for raw in self._memory.read([(address, 8) for address in addresses])]

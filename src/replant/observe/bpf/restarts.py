@@ -42,7 +42,7 @@ def restarts(source: BpfSource, pids: Mapping[int, int]) -> dict[int, Restart]:
     iterator = Iterator(TASK, columns, source.layout, source.chosen, source.level)
     source.chosen.choose(list(pids.values()))
     records = iterator.scan(4 * len(pids))
-    tids, tasks = (iterator.plan.column(name, records) for name in ("tid", "address"))
+    tids, tasks = (records.column(name) for name in ("tid", "address"))
     at = source.layout.places["task_struct", "restart_block"].offset
     halves = source.context.memory.read([(task + at + half, _HALF) for task in tasks for half in (0, _HALF)])
     blocks = [first + second for first, second in zip(halves[::2], halves[1::2], strict=True)]

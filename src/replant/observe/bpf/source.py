@@ -9,20 +9,21 @@ from .. import procfs
 from ..facts import File, Task, Vma
 from ..field import MISSING, fields_of
 from ..record import Record
+from ..table import Table
 from . import cache
 from .context import Context
-from .iterate import FILE, TASK, VMA, Filter, Iterator, Kind
-from .paths import CWD, EXE, ROOT
-from .plan import Records
+from .iterate import ENTRY, FILE, TASK, VMA, Filter, Iterator, Kind
+from .paths import CWD, EXE, MAPPED, OPENED, ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..field import Field
+    from .records import Records
 
 _KINDS: dict[type[Record], Kind] = {Task: TASK, Vma: VMA, File: FILE}
-_PATHS = {"exe": EXE, "cwd": CWD, "root": ROOT}
+_PATHS = {"exe": EXE, "cwd": CWD, "root": ROOT, "path": MAPPED, "target": OPENED}
 _LEVEL = "task->thread_pid->level"
 
 
@@ -61,7 +62,7 @@ class BpfSource:
 
     def _own_level(self) -> int:
         own = Iterator(TASK, {"level": _LEVEL}, self.layout, self.chosen)
-        return own.plan.column("level", own.scan(1, tid=os.getpid()))[0]
+        return own.scan(1, tid=os.getpid()).column("level")[0]
 
     def places(self) -> list[Place]:
         """All processes of the namespace, parents and global numbers: what a choice is made from."""
@@ -70,27 +71,26 @@ class BpfSource:
         self.chosen.choose(None)
         records = self._scan(iterator, _task_count())
         columns = [self._values(fields_of(Task)[name], iterator, records) for name in names]
-        return list(map(Place, *columns, iterator.plan.column("tgid", records)))
+        return list(map(Place, *columns, records.column("tgid")))
 
-    def columns(
+    def table(
         self, facts: type[Record], names: Sequence[str], tgids: list[int] | None, *, pid: int = 0, leaders: bool = False
-    ) -> list[Sequence[object]]:
-        """The named fields, a list each, of all processes, of those with global numbers ``tgids``, or of ``pid``."""
-        if facts is Vma and "path" in names:
-            self._find_areas(tgids, pid)
+    ) -> Table:
+        """The named fields of all processes, of those with global numbers ``tgids``, or of ``pid``."""
         declared = fields_of(facts)
         iterator = self._iterator(facts, names, leaders=leaders)
         self.chosen.choose(tgids)
         count = max(self.room, len(tgids) if tgids is not None else 1 if pid else _task_count())
         records = self._scan(iterator, count * (1 if facts is Task else 64), pid)
-        return [self._values(declared[name], iterator, records) for name in names]
-
-    def _find_areas(self, tgids: list[int] | None, pid: int) -> None:
-        """Where heap and stack of the processes are: a mapping has no name for them."""
-        names = ("tgid", "start_brk", "brk", "start_stack")
-        for process, *area in zip(*self.columns(Task, names, tgids, pid=pid), strict=True):
-            if area[2]:
-                self.context.areas[process] = tuple(area)
+        entries = iterator.entries()
+        absent = [name for name in names if _is_absent(declared[name], iterator)]
+        common = [name for name in names if declared[name].common and name not in absent]
+        return Table(
+            lambda name: self._values(declared[name], iterator, records),
+            {name: self._values(declared[name], iterator, entries) for name in common if entries},
+            records.column(ENTRY) if entries else (),
+            absent,
+        )
 
     def calibrate(self) -> bool:
         """Learns from the caller's own mappings what bits of vm_flags mean; False when they mean something else."""
@@ -98,7 +98,7 @@ class BpfSource:
         self.chosen.choose(None)
         pid = os.getpid()
         records = self._scan(iterator, 256, pid)
-        starts, flags_of, ops_of = [iterator.plan.column(name, records) for name in ("vma->vm_start", "flags", "ops")]
+        starts, flags_of, ops_of = map(records.column, ("vma->vm_start", "flags", "ops"))
         raw = {start: (flags, ops) for start, flags, ops in zip(starts, flags_of, ops_of, strict=True)}
         own = [(m, *raw[m.start]) for m in procfs.maps(pid) if m.start in raw]
         self.context.special_ops = next((ops for m, _, ops in own if m.path == "[vdso]"), 0)
@@ -110,14 +110,17 @@ class BpfSource:
         key = (facts, tuple(names), leaders, tuple(more or ()))
         if key not in self._iterators:
             kind = _KINDS[facts]
-            paths = [_PATHS[name] for name in names if name in _PATHS] if facts is Task else kind.paths
+            paths = [_PATHS[name] for name in names if name in _PATHS]
             kind = Kind(kind.name, kind.structures, paths, leaders=leaders)
-            chains = [chain for name in names for chain in fields_of(facts)[name].kernel]
+            fields = [fields_of(facts)[name] for name in names]
+            own = [chain for field in fields for chain in field.kernel if not field.common]
+            common = [chain for field in fields for chain in field.kernel if field.common]
             # what a chain indexes by comes first
-            columns = {"level": _LEVEL} if any("{level}" in chain for chain in chains) else {}
+            columns = {"level": _LEVEL} if any("{level}" in chain for chain in own) else {}
             columns.update(more or {})
-            columns.update({chain: chain for chain in chains})
-            self._iterators[key] = Iterator(kind, columns, self.layout, self.chosen, self.level)
+            columns.update({chain: chain for chain in own})
+            together = {chain: chain for chain in common}
+            self._iterators[key] = Iterator(kind, columns, self.layout, self.chosen, self.level, together)
         return self._iterators[key]
 
     def _scan(self, iterator: Iterator, expected: int, pid: int = 0) -> Records:
@@ -127,12 +130,17 @@ class BpfSource:
         return records
 
     def _values(self, field: Field, iterator: Iterator, records: Records) -> Sequence[object]:
-        if not field.kernel or any(chain in iterator.absent for chain in field.kernel):
+        if _is_absent(field, iterator):
             return [MISSING] * records.number
-        columns = [iterator.plan.column(chain, records) for chain in field.kernel]
+        columns = [records.column(chain) for chain in field.kernel]
         if field.decode:
             return list(field.decode(self.context, *columns))
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def _is_absent(field: Field, iterator: Iterator) -> bool:
+    """Whether the running kernel does not have what the field is made of."""
+    return not field.kernel or any(chain in iterator.absent for chain in field.kernel)
 
 
 def _task_count() -> int:

@@ -76,7 +76,7 @@ class Terminals:
     def _scan(self, iterator: Iterator, *names: str) -> list[tuple[int, ...]]:
         self._source.chosen.choose(list(self._pids))
         records = iterator.scan(64 * len(self._pids))
-        return list(zip(*[iterator.plan.column(name, records) for name in names], strict=True))
+        return list(zip(*[records.column(name) for name in names], strict=True))
 
     def _side(self, tty: int) -> Tty:
         at = self._at

@@ -48,7 +48,7 @@ class Undo(Queues):
         iterator = Iterator(TASK, columns, self._layout, self._source.chosen, self._source.level)
         self._source.chosen.choose(list(self._pids))
         records = iterator.scan(4 * len(self._pids))
-        rows = zip(*[iterator.plan.column(name, records) for name in columns], strict=True)
+        rows = zip(*[records.column(name) for name in columns], strict=True)
         return {self._pids[tgid]: address for tgid, tid, address in rows if tgid == tid}
 
     def _values(self, entry: int, count: int) -> tuple[int, ...]:
