@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,6 +113,35 @@ static long events(void) {
     return call(SYS_io_getevents, context, 1, 1, (long)event, (long)&t);
 }
 
+/* A call on the first of two connected sockets, which waits for as long as their options say. */
+static long on_socket(long (*what)(int, int)) {
+    struct timeval t = {SPAN, 0};
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) ||
+        setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t))
+        return 1;
+    return what(pair[0], pair[1]) == -EAGAIN ? 0 : 1;
+}
+static long receive(int own, int peer) {
+    char byte;
+    (void)peer;
+    return call(SYS_recvfrom, own, (long)&byte, 1, 0, 0);
+}
+static long receive_second(int own, int peer) {
+    char byte;
+    return write(peer, "x", 1) == 1 && call(SYS_read, own, (long)&byte, 1, 7, 8) == 1 && byte == 'x' ? receive(own, peer) : 1;
+}
+static long send_full(int own, int peer) {
+    static char block[4096];
+    (void)peer;
+    while (send(own, block, sizeof block, MSG_DONTWAIT) > 0)
+        ;
+    return call(SYS_write, own, (long)block, sizeof block, 7, 8);
+}
+static long receives(void) { return on_socket(receive); }
+static long receives_second(void) { return on_socket(receive_second); }
+static long sends(void) { return on_socket(send_full); }
+
 static struct {
     const char *name;
     long (*wait)(void);
@@ -135,6 +165,9 @@ static struct {
     {.name = "rt_sigtimedwait", .wait = signal_wait},
     {.name = "semtimedop", .wait = semaphore},
     {.name = "io_getevents", .wait = events},
+    {.name = "recvfrom", .wait = receives},
+    {.name = "recvfrom after read", .wait = receives_second},
+    {.name = "write to a socket", .wait = sends},
 };
 enum { COUNT = sizeof waits / sizeof *waits };
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from errno import EAGAIN, EINPROGRESS
+
 from replant.abi import x86_64 as nr
+from replant.abi.poll import POLLIN, POLLOUT
 from replant.abi.ptrace import R8, R10, RDX
 
 ERESTARTSYS = 512  # enter it again, if there is no handler or the handler has SA_RESTART
@@ -34,4 +37,11 @@ TIMEOUTS = {
     nr.semtimedop: (R10, 0),
     nr.io_getevents: (R8, 0),
     nr.io_pgetevents: (R8, 0),
+}
+
+#: those of them that wait so long as SO_RCVTIMEO or SO_SNDTIMEO say: for what of poll(2), and what they give after that
+SOCKET_WAITS = {
+    **dict.fromkeys((nr.recvfrom, nr.recvmsg, nr.recvmmsg, nr.read, nr.readv, nr.accept, nr.accept4), (POLLIN, EAGAIN)),
+    **dict.fromkeys((nr.sendto, nr.sendmsg, nr.sendmmsg, nr.write, nr.writev), (POLLOUT, EAGAIN)),
+    nr.connect: (POLLOUT, EINPROGRESS),
 }

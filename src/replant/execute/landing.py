@@ -129,9 +129,9 @@ def _lay_detour(pid: int, registers: Registers) -> None:
         if registers.detours:
             detour.put(pid)
         if registers.end:
-            registers.gprs = bytes(detour.begin(pid, registers.gprs, registers.end))
+            registers.gprs = bytes(detour.begin(registers.tid, pid, registers.gprs, registers.end))
     except (OSError, Blocker):
-        pass  # no room on its stack, or no vDSO: the call begins with all of its time
+        pass  # no room on its stack, no vDSO, or a filter: the call begins with all of its time
 
 
 def _shorten(tid: int, address: int, unit: int, passed: int) -> None:

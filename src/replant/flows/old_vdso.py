@@ -12,6 +12,7 @@ from replant.errors import Blocker
 from replant.execute.arena import find_place
 from replant.model.tree import Vma
 from replant.resources.shared import vdso as shared
+from replant.tracee import detour, vdso
 from replant.tracee.memory import Memory
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ def blockers(model: Model) -> Iterator[Blocker]:
     """Threads that were inside of the old code: it goes on with data that only the old kernel has."""
     if not _differs(model):
         return
-    states: dict[int, Any] = {a.tid: a.state for a in model.attributes if a.kind == "registers"}
+    states = _registers(model)
     special = {mm.pid: [v for v in mm.vmas if v.kind == "vdso"] for mm in model.mms}
     for task in model.tasks:
         for tid in task.threads:
@@ -43,6 +44,10 @@ def blockers(model: Model) -> Iterator[Blocker]:
                 )
 
 
+def _registers(model: Model) -> dict[int, Any]:
+    return {a.tid: a.state for a in model.attributes if a.kind == "registers"}
+
+
 def _rip(gprs: bytes) -> int:
     return int.from_bytes(gprs[ptrace.RIP : ptrace.RIP + 8], "little")
 
@@ -54,11 +59,15 @@ def replaced(model: Model, here: Vdso) -> tuple[Model, Code]:
     place = find_place([mm.vmas for mm in model.mms], here.size)
     code = shared.led(_code(model), abi.code(), place + here.code)
     new = [Vma(place + start, place + end, prot, False, "", 0, "vdso", -1) for start, end, prot in here.rows]
+    states = _registers(model)
     mms, codes = [], {}
     for mm in model.mms:
         old = [v for v in mm.vmas if v.kind == "vdso"]
         if old:
-            codes[mm.pid] = old[-1].start, code[: old[-1].end - old[-1].start]
+            own = code[: old[-1].end - old[-1].start]
+            if mm.pid in states and states[mm.pid].detours:  # a handler may return there
+                own = own[: -vdso.DETOUR] + detour.CODE.ljust(vdso.DETOUR, b"\0")
+            codes[mm.pid] = old[-1].start, own
             mm = _replaced(mm, [*new, old[-1]._replace(kind="anon")])
         mms.append(mm)
     return model._replace(mms=tuple(mms)), codes

@@ -1,36 +1,46 @@
-"""How a wait goes on with the time it had left, where only its arguments say how long it takes: epoll_wait(2) & co.
+"""How a wait goes on with the time it had left, where the kernel has no record of it: epoll_wait(2), recv(2) & co.
 
 The call is begun again, with another timeout. But of a system call a program gets all registers back except rax, rcx
-and r11, and compilers rely on that. So the thread makes the call on a detour: ten bytes at the end of the vDSO's
-padding, which do nothing else, and return with what the registers had been, and the stack. What they need stands below
-the red zone, as the frame of a signal handler would:
+and r11, and compilers rely on that. So the thread makes the call on a detour: some bytes at the end of the vDSO's
+padding (detour.S) make the call and return with what the registers had been, and the stack. What they need stands below
+the red zone, as the frame of a signal handler would. A thread that is found in the midst of it is taken back to its own
+instruction.
 
-    rsp -> | rdx | r8 | r10 | where it goes on | timeout: s, ns | end | … 128 bytes of red zone … | what rsp had been
-
-``end`` is CLOCK_MONOTONIC in ns. A thread that is found in the midst of it is taken back to its own instruction.
+A call on a socket has its timeout from SO_RCVTIMEO or SO_SNDTIMEO, which other users of that socket have too. Here the
+detour waits by ppoll(2) for so long as was left, and gives the program EAGAIN when nothing has come; the call itself is
+made when it would not block. If another thread then is faster, or MSG_WAITALL wants more, it begins with all of its
+time. A seccomp filter might object to the ppoll: with one, the call itself begins with all of its time.
 """
 
 from __future__ import annotations
 
 import time
+from errno import EINTR
 from struct import Struct, pack_into, unpack_from
 
+from replant.abi import x86_64 as nr
 from replant.abi.mman import PAGE
-from replant.abi.ptrace import ORIG_RAX, R8, R10, RAX, RDX, RIP, RSP
-from replant.abi.restart import SYSCALL_SIZE, TIMEOUTS
+from replant.abi.ptrace import EFLAGS, ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RSP
+from replant.abi.restart import ERESTARTNOHAND, SOCKET_WAITS, SYSCALL_SIZE, TIMEOUTS
+from replant.errors import Blocker
 
 from . import memory, ptrace, vdso
+from .task import field, read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .task import FrozenThread
 
-CODE = bytes.fromhex("0f05 5a 4158 415a c29800")  # syscall; pop rdx; pop r8; pop r10; ret 128 + 24
-_FRAME = Struct("<7Q")
-_TIMEOUT = 32  # where the frame has it
+CODE = bytes.fromhex(
+    "0f054885c078297507488b442450eb20488b7c2408488b742410488b5424184c8b5424204c8b442428488b4424580f05"
+    "9d5f5e5a415a4158c2b000"
+)
+WAIT, CALL = 0, 0x2E  # where the two system calls are
+_FRAME = Struct("<QQQQQQ Q qq Q q Q iI")  # as drawn in detour.S
+_KEPT = (EFLAGS, RDI, RSI, RDX, R10, R8)
+_TIMEOUT, _POLLFD = 56, 96
 _RED_ZONE = 128
 _TIMESPEC = Struct("<qq")
-_EINTR = (-4).to_bytes(8, "little", signed=True)
 _SECOND = 1_000_000_000
 
 
@@ -53,52 +63,72 @@ def _timespec(pid: int, place: int) -> int:
     return seconds * _SECOND + ns if 0 <= ns < _SECOND else -1
 
 
-def begin(pid: int, registers: bytes | bytearray, end: int) -> bytearray:
-    """Registers with which a thread, about to make a call of `TIMEOUTS`, makes it on the detour.
+def serves(call: int) -> bool:
+    """Whether that call can be made on the detour."""
+    return call in TIMEOUTS or call in SOCKET_WAITS
 
-    :raises OSError: the stack has no room. :raises Blocker: there is no vDSO. :raises TaskGone:
+
+def begin(tid: int, pid: int, registers: bytes | bytearray, end: int) -> bytearray:
+    """Registers with which a thread, about to make a call that the detour `serves`, makes it there.
+
+    :raises OSError: the stack has no room. :raises Blocker: there is no vDSO, or a filter. :raises TaskGone:
     """
-    inside = memory.Memory(pid)
-    try:
-        code = vdso.base(pid, inside) + _place()
-        place = _word(registers, RSP) - _RED_ZONE - _FRAME.size
-        left = max(0, end - time.monotonic_ns())
-        kept = [_word(registers, r) for r in (RDX, R8, R10)]
-        frame = _FRAME.pack(*kept, _word(registers, RIP) + SYSCALL_SIZE, *divmod(left, _SECOND), end)
-        memory.write(pid, place, frame)
-        inside.write(code, CODE)
-    finally:
-        inside.close()
-    register, unit = TIMEOUTS[_word(registers, RAX)]
+    call, place = _word(registers, RAX), _word(registers, RSP) - _RED_ZONE - _FRAME.size
     changed = bytearray(registers)
-    pack_into("<Q", changed, register, -(-left // unit) if unit else place + _TIMEOUT)
-    pack_into("<Q", changed, RSP, place)
-    pack_into("<qQ", changed, ORIG_RAX, -1, code)
+    left = max(0, end - time.monotonic_ns())
+    if call in TIMEOUTS:
+        at, poll = CALL, (0, 0, 0)
+        register, unit = TIMEOUTS[call]
+        _set(changed, (register, -(-left // unit) if unit else place + _TIMEOUT))
+    else:
+        _refuse_filtered(pid, tid)
+        at, poll = WAIT, (-SOCKET_WAITS[call][1], _word(registers, RDI) & 0x7FFFFFFF, SOCKET_WAITS[call][0])
+        arguments = (RDI, place + _POLLFD), (RSI, 1), (RDX, place + _TIMEOUT), (R10, 0)
+        _set(changed, (RAX, nr.ppoll), *arguments)
+    kept = [_word(registers, register) for register in _KEPT]
+    timeout = divmod(left, _SECOND)
+    frame = _FRAME.pack(*kept, _word(registers, RIP) + SYSCALL_SIZE, *timeout, end, poll[0], call, *poll[1:])
+    memory.write(pid, place, frame)
+    _set(changed, (RSP, place), (ORIG_RAX, -1), (RIP, put(pid) + at))
     return changed
 
 
+def _refuse_filtered(pid: int, tid: int) -> None:
+    if field(read_status(pid, tid), b"Seccomp") != b"0":
+        raise Blocker(f"task {tid} is under seccomp", code="seccomp", pid=pid)
+
+
 def leave(thread: FrozenThread) -> bool:
-    """Take a thread that stands before or behind the call of its detour back; False if it does not."""
-    behind = thread.rip % PAGE - _place() % PAGE
-    if behind not in (0, SYSCALL_SIZE):
+    """Take a thread that stands before or behind a call of its detour back; False if it does not.
+
+    Before a call, or interrupted in it, it is before or behind its own call, just so.
+    """
+    at, registers = thread.rip % PAGE - _place() % PAGE, thread.registers
+    if at not in (WAIT, WAIT + SYSCALL_SIZE, CALL, CALL + SYSCALL_SIZE):
         return False
-    place = _word(thread.registers, RSP)
-    rdx, r8, r10, after, _, _, end = _FRAME.unpack(memory.read(thread.pid, place, _FRAME.size))
-    registers = thread.registers
-    waits = not behind or registers[RAX : RAX + 8] == _EINTR
-    for register, value in ((RDX, rdx), (R8, r8), (R10, r10), (RSP, place + _FRAME.size + _RED_ZONE)):
-        pack_into("<Q", registers, register, value)
-    pack_into("<Q", registers, RIP, after if behind else after - SYSCALL_SIZE)
+    place = _word(registers, RSP)
+    *kept, back, _, _, end, late, call, _, _ = _FRAME.unpack(memory.read(thread.pid, place, _FRAME.size))
+    result = int.from_bytes(registers[RAX : RAX + 8], "little", signed=True)
+    if at == WAIT + SYSCALL_SIZE:
+        _set(registers, (ORIG_RAX, call if result == -ERESTARTNOHAND else -1))
+        result = {0: late, -ERESTARTNOHAND: -EINTR}.get(result, result)
+    _set(registers, *zip(_KEPT, kept, strict=True), (RSP, place + _FRAME.size + _RED_ZONE), (RIP, back), (RAX, result))
+    ready = at == WAIT + SYSCALL_SIZE and result > 0
+    if at in (WAIT, CALL) or ready:
+        _set(registers, (RIP, back - SYSCALL_SIZE), (RAX, call), (ORIG_RAX, -1))
     ptrace.setregs(thread.tid, registers)
-    thread.end = end if waits else 0
+    waits = at in (WAIT, CALL) or result == -EINTR
+    thread.end = end if waits and (call in TIMEOUTS or at < CALL) else 0
     return True
 
 
-def put(pid: int) -> None:
-    """Give a process the code. :raises Blocker: :raises TaskGone:"""
+def put(pid: int) -> int:
+    """Give a process the code; its address. :raises Blocker: :raises TaskGone:"""
     inside = memory.Memory(pid)
     try:
-        inside.write(vdso.base(pid, inside) + _place(), CODE)
+        code = vdso.base(pid, inside) + _place()
+        inside.write(code, CODE)
+        return code
     finally:
         inside.close()
 
@@ -118,3 +148,8 @@ def _place() -> int:
 def _word(registers: bytes | bytearray, at: int) -> int:
     value: int = unpack_from("<Q", registers, at)[0]
     return value
+
+
+def _set(registers: bytearray, *values: tuple[int, int]) -> None:
+    for at, value in values:
+        pack_into("<Q", registers, at, value & 0xFFFFFFFFFFFFFFFF)

@@ -127,11 +127,11 @@ class FrozenTree:
             _RELEASED(current(), self.root, how)
 
     def _learn_ends(self) -> None:
-        """When interrupted calls were to end; what is not known counts as begun just now."""
+        """When interrupted calls were to end; what is not known counts as begun just now, or has no end."""
         ends = self._ends.ends() if self._ends else {}
         for thread in self._held:
-            if thread.end:
-                thread.end = min(thread.end, ends.get(thread.tid, thread.end))
+            if thread.healed and thread.tid in ends:
+                thread.end = min(thread.end or ends[thread.tid], ends[thread.tid])
 
     def _forget(self) -> None:
         release.run(self._held)

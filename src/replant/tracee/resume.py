@@ -11,7 +11,7 @@ from struct import pack_into, unpack_from
 
 from replant.abi import x86_64 as nr
 from replant.abi.ptrace import ORIG_RAX, RAX, RIP
-from replant.abi.restart import INTERRUPTED, SYSCALL_SIZE, TIMEOUTS
+from replant.abi.restart import INTERRUPTED, SYSCALL_SIZE
 from replant.errors import Blocker
 
 from . import detour, ptrace
@@ -56,11 +56,11 @@ def send_off(thread: FrozenThread) -> None:
     if thread.healed and not hurt(thread):
         registers = thread.registers
         ptrace.setregs(thread.tid, registers)
-    if thread.end and _words(registers)[0] in TIMEOUTS:
+    if thread.end and detour.serves(_words(registers)[0]):
         try:
-            ptrace.setregs(thread.tid, detour.begin(thread.pid, registers, thread.end))
+            ptrace.setregs(thread.tid, detour.begin(thread.tid, thread.pid, registers, thread.end))
         except (OSError, Blocker):
-            pass  # no room on its stack, or no vDSO: it begins with all of its time
+            pass  # no room on its stack, no vDSO, or a filter: it begins with all of its time
 
 
 def in_user_mode(thread: FrozenThread) -> bytearray:

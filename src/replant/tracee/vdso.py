@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .memory import Memory
 
-DETOUR = 16  # bytes at the end of the padding that are not the blob's, but of `replant.tracee.detour`
+DETOUR = 64  # bytes at the end of the padding that are not the blob's, but of `replant.tracee.detour`
 _found: list[int] = []
 _last: list[int] = []
 _pages: list[bytes] = []

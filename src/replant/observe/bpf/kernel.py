@@ -64,6 +64,8 @@ signal_struct: pid *pids[], rlimit rlim[], sigpending shared_pending, tty_struct
     hrtimer real_timer, u64 it_real_incr, cpu_itimer it[], hlist_head posix_timers
 hrtimer: timerqueue_node node, u8 is_queued, u8 state, u64 _softexpires
 hrtimer_sleeper: void *task
+timer_list: u64 expires
+process_timer: void *task
 timerqueue_node: u64 expires
 hlist_head: void *first
 sighand_struct: k_sigaction action[]

@@ -1,27 +1,34 @@
 """When the calls were to end that a stop has interrupted, and that the kernel has forgotten: epoll_wait(2) and others.
 
 Such a call sleeps with a timer on its stack, and is woken by the stop: it cancels the timer and fails with EINTR. Just
-then a program of ours looks on (the tracepoint ``hrtimer_cancel``): whoever cancels a timer that was to wake it, and is
-to stop for its tracer as soon as it leaves the kernel, has been interrupted in the call that it will be found in.
+then a program of ours looks on (the tracepoints ``hrtimer_cancel``, and for sockets ``timer_cancel``): whoever cancels
+a timer that was to wake it, and is to stop for its tracer as soon as it leaves the kernel, has been interrupted in the
+call that it will be found in.
 
     0 number of records u64 | 64 the records: thread u64, end u64 (ns, CLOCK_MONOTONIC of the kernel)
 """
 
 from __future__ import annotations
 
+import time
 from struct import iter_unpack, unpack_from
 
 from ...abi import bpf
 from . import calls
-from .asm import R0, R1, R2, R3, R6, R7, R8, R10, Code
+from .asm import R0, R1, R2, R3, R6, R7, R8, R9, R10, Code
 from .restarts import ahead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .source import BpfSource
+
+    Emit = Callable[[Code, BpfSource], None]
 
 _HEADER, _RECORD, _RECORDS = 64, 16, 1 << 16
 _JOBCTL_TRAP_STOP = 1 << 19  # linux/sched/jobctl.h: PTRACE_INTERRUPT has been asked for
+_MONOTONIC_COARSE = 6
 _STACK = 1 << 15  # bytes that kernel stacks have at most
 
 
@@ -31,8 +38,11 @@ class Watch:
     def __init__(self, source: BpfSource) -> None:
         """:raises OSError: the kernel has no such tracepoint, or lets nobody look."""
         self._sink = calls.Memory(_HEADER + _RECORD * _RECORDS)
-        program = calls.prog_load(_code(source, self._sink).assemble(), bpf.PROG_TYPE_RAW_TRACEPOINT)
-        self._link: calls.Handle | None = calls.link_tracepoint(program, "hrtimer_cancel")
+        self._links = [self._look(source, *timer) for timer in _TIMERS.items()]
+
+    def _look(self, source: BpfSource, tracepoint: str, timer: tuple[str, Emit]) -> calls.Handle:
+        code = _code(source, self._sink, *timer)
+        return calls.link_tracepoint(calls.prog_load(code.assemble(), bpf.PROG_TYPE_RAW_TRACEPOINT), tracepoint)
 
     def ends(self) -> dict[int, int]:
         """When calls were to end that have been interrupted since this was asked last, by thread.
@@ -49,11 +59,11 @@ class Watch:
 
     def close(self) -> None:
         """Look away."""
-        self._link = None
+        self._links.clear()
 
 
-def _code(source: BpfSource, sink: calls.Memory) -> Code:
-    """R6: the timer, R7: the task that cancels it, R8: its record."""
+def _code(source: BpfSource, sink: calls.Memory, sleeper: str, end: Emit) -> Code:
+    """R6: the timer, which a structure ``sleeper`` has in it, R7: the task that cancels it, R8: its record."""
     at, code = source.layout.places, Code()
     code.load(8, R6, R1)
     code.call(bpf.FUNC_GET_CURRENT_TASK)
@@ -65,7 +75,7 @@ def _code(source: BpfSource, sink: calls.Memory) -> Code:
     code.mov(R2, R6)
     code.op(bpf.SUB_X, R2, R1)
     code.jump("out", bpf.JGE_K, R2, imm=_STACK)
-    _read(code, R6, at["hrtimer_sleeper", "task"].offset)
+    _read(code, R6, at[sleeper, "task"].offset)
     code.jump("out", bpf.JNE_X, R1, R7)
     _take(code, sink)
     _read(code, R7, at["task_struct", "thread_pid"].offset)
@@ -73,11 +83,33 @@ def _code(source: BpfSource, sink: calls.Memory) -> Code:
     number = at["pid", "numbers"].offset + source.level * source.layout.sizes["upid"] + at["upid", "nr"].offset
     _read(code, R7, number, size=4)
     code.store(8, R8, 0, R1)
-    _read(code, R6, at["hrtimer", "_softexpires"].offset)
+    end(code, source)
     code.store(8, R8, 8, R1)
     code.label("out")
     code.leave()
     return code
+
+
+def _end(code: Code, source: BpfSource) -> None:
+    """R1: when a struct hrtimer was to expire; no call that the kernel forgets has one of another clock."""
+    _read(code, R6, source.layout.places["hrtimer", "_softexpires"].offset)
+
+
+def _end_in_ticks(code: Code, source: BpfSource) -> None:
+    """R1: the same of a struct timer_list, which counts jiffies; coarse clocks advance with them (clock_getres(2))."""
+    code.call(bpf.FUNC_JIFFIES64)
+    code.mov(R9, R0)
+    _read(code, R6, source.layout.places["timer_list", "expires"].offset)
+    code.op(bpf.SUB_X, R1, R9)
+    code.op(bpf.MUL_K, R1, imm=round(time.clock_getres(_MONOTONIC_COARSE) * 1e9))
+    code.mov(R9, R1)
+    code.call(bpf.FUNC_KTIME_GET_NS)
+    code.mov(R1, R0)
+    code.op(bpf.ADD_X, R1, R9)
+
+
+#: by tracepoint: the structure of a timer that wakes a task, and how its end is found
+_TIMERS = {"hrtimer_cancel": ("hrtimer_sleeper", _end), "timer_cancel": ("process_timer", _end_in_ticks)}
 
 
 def _read(code: Code, base: int, offset: int, size: int = 8) -> None:

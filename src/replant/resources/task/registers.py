@@ -19,9 +19,9 @@ mode (``orig_rax`` -1) and nothing will restart anything for it (``arch_do_signa
   caller; one that had been restarted before fails with EINTR. With a handler about to run it is EINTR.
 * ``-EINTR`` from a call that fails with it whenever its task is stopped (signal(7), "Interruption of system calls … by
   stop signals"): with no handler about to run nobody else can have caused it, so the call is entered again. The kernel
-  forgets when it was to end; BPF sees it while the task is being stopped, and without BPF it counts as begun at the
-  freeze. It is entered on a detour (`replant.tracee.detour`), so that the program finds its registers as they were.
-  What waits behind SO_RCVTIMEO or SO_SNDTIMEO begins anew.
+  forgets when it was to end; BPF sees it while the task is being stopped. Without BPF it counts as begun at the freeze;
+  on a socket (SO_RCVTIMEO, SO_SNDTIMEO) it then begins with all of its time, as it does under a seccomp filter. It is
+  entered on a detour (`replant.tracee.detour`), so that the program finds its registers as they were.
 
 The mask of a thread in sigsuspend, ppoll, pselect or epoll_pwait is the one to be put back after the call, which
 PTRACE_GETSIGMASK gives; the call entered again sets its own.
@@ -44,6 +44,7 @@ from replant.abi.restart import (
     ERESTARTSYS,
     INTERRUPTED,
     RESTARTS,
+    SOCKET_WAITS,
     SYSCALL_SIZE,
     TIMEOUTS,
 )
@@ -125,7 +126,7 @@ def read(t: TaskFacts, answers: Sequence[Answer]) -> State:
     if _interrupted(gprs):
         restarts = bool(answers) and bool(SIGACTION.unpack(answers[0].outs[0])[1] & SA_RESTART)
         left = _settle(gprs, bool(_handled(t)), restarts, t)
-    if gprs[_RAX] in TIMEOUTS:
+    if gprs[_RAX] in TIMEOUTS or gprs[_RAX] in SOCKET_WAITS:
         left = t.left
     gprs[_ORIG_RAX] = _NO_SYSCALL
     again = gprs[_RIP] != begins or left >= 0
@@ -211,7 +212,7 @@ def landing(state: State, restore: RestoreSide) -> tuple[int, ...]:
 def detour(state: State, restore: RestoreSide) -> int:
     """When the call ends that the thread enters on a detour, CLOCK_MONOTONIC in ns; 0 if it is no such call."""
     (call,) = _WORD.unpack_from(state.gprs, ptrace.RAX)
-    if state.left < 0 or call not in TIMEOUTS:
+    if state.left < 0 or (call not in TIMEOUTS and call not in SOCKET_WAITS):
         return 0
     return monotonic_ns() + max(0, state.left - restore.elapsed())
 
