@@ -194,21 +194,22 @@ class Program:
         """
         on = Track(str(pid))
         task = self.tasks[pid]
-        alone = len(task.threads) == 1
-        for name in self._order.leader:
-            if alone or name not in self._order.late:
-                if name == "memory":
-                    on = yield from self._memory(task, on)
-                else:
-                    self._step(name, pid, on)
+        order = self._order
+        names = order.leader if len(task.threads) == 1 else order.early
+        memory = names.index("memory")
+        self._do(names[:memory], pid, on)
+        on = yield from self._memory(task, on)
+        self._do(names[memory + 1 :], pid, on)
         yield on
 
-    def _step(self, name: str, tid: int, on: Track) -> None:
-        given = self._given.get(name)
-        if given is not None:
-            given(tid, on)
-        else:
-            self._attribute(name, tid, on)
+    def _do(self, names: Iterable[str], tid: int, on: Track) -> None:
+        """Those of the steps that there are for this task, in the order given."""
+        states, given, kinds = self._states.get(tid, _NONE), self._given, registry.task_kinds()
+        for name in names:
+            if name in states:
+                kinds[name].make(states[name], tid, on, self)
+            elif name in given:
+                given[name](tid, on)
 
     def _family(self, pid: int, on: Track) -> None:
         on.call(x86_64.rt_sigaction, _SIGCHLD, bytes(32), 0, 8, why="forget the children that died on the way")
@@ -231,23 +232,18 @@ class Program:
         """What a thread other than the first does."""
         on = Track(str(tid))
         self._give_birth(tid, on)
-        for name in self._order.thread:
-            self._step(name, tid, on)
+        self._do(self._order.thread, tid, on)
         return on
 
     def late(self, pid: int) -> Track:
         """What the first of several threads does when all of them have done their part."""
         on = Track(str(pid))
-        for name in self._order.leader:
-            if name in self._order.late:
-                self._step(name, pid, on)
+        self._do(self._order.late, pid, on)
         return on
 
     def dying(self, pid: int, on: Track) -> None:
         """What a dead process does before it dies: it becomes who it was."""
-        for name, kind in self._kinds:
-            if registry.hook(kind, "DEAD"):
-                self._attribute(name, pid, on)
+        self._do([name for name, kind in self._kinds if registry.hook(kind, "DEAD")], pid, on)
 
     def registers(self, tid: int) -> Registers:
         """What a thread lands with."""
@@ -263,11 +259,6 @@ class Program:
         # bytes 464..471 of a ptrace XSAVE area: the components that it has room for (linux: struct fpx_sw_bytes' place)
         components = int.from_bytes(state.xstate[464:472], "little")
         on.call(blob.XRSTOR, self.place(state.xstate), components, why="extended state")
-
-    def _attribute(self, name: str, tid: int, on: Track) -> None:
-        state = self._states.get(tid, _NONE).get(name)
-        if state is not None:
-            registry.task_kinds()[name].make(state, tid, on, self)
 
     def _threads(self, pid: int, on: Track) -> None:
         self._births.update(self._birth_plan(self.tasks[pid]))

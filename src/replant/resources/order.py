@@ -43,10 +43,10 @@ class Order:
     """``leader`` and ``thread``: the names of the steps that each does, in order.
 
     ``late`` are those of the leader that wait for a step of a thread: where there are threads, it does them when all
-    threads have done theirs.
+    threads have done theirs, and ``early`` the others.
     """
 
-    __slots__ = ("_edges", "_steps", "late", "leader", "thread")
+    __slots__ = ("_edges", "_steps", "early", "late", "leader", "thread")
 
     def __init__(self, steps: list[Step], order: list[int], edges: Edges) -> None:
         self._steps, self._edges = steps, edges
@@ -56,7 +56,8 @@ class Order:
             if not waiting.isdisjoint(edges[i]):
                 waiting.add(i)
         self.leader, self.thread = (tuple(str(steps[i].op[1]) for i in of[who]) for who in (LEADER, THREAD))
-        self.late = frozenset(str(steps[i].op[1]) for i in of[LEADER] if i in waiting)
+        self.early = tuple(str(steps[i].op[1]) for i in of[LEADER] if i not in waiting)
+        self.late = tuple(str(steps[i].op[1]) for i in of[LEADER] if i in waiting)
 
     def waits(self, name: str, who: str = LEADER) -> Iterator[tuple[str, str, str]]:
         """What a step waits for: who does that, its name, and the word that is the reason."""
@@ -140,7 +141,6 @@ def _checked(steps: list[Step], holds: set[Fact]) -> Order:
     except Blocked as blocked:
         raise Bug(f"steps of a restore have no order, for {sorted(map(str, blocked.reasons))}: {blocked}") from None
     by_op = {step.op: step for step in steps}
-    early = [(LEADER, name) for name in found.leader if name not in found.late]
-    late = [(LEADER, name) for name in found.leader if name in found.late]
-    run([by_op[op] for op in [*early, *((THREAD, name) for name in found.thread), *late]], holds)
+    parts = ((LEADER, found.early), (THREAD, found.thread), (LEADER, found.late))
+    run([by_op[who, name] for who, names in parts for name in names], holds)
     return found
