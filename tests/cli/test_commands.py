@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -164,6 +165,17 @@ def test_plan_has_a_reason_for_every_call(tmp_path: Path) -> None:
         assert f"\n{program.root}:\n" in "\n" + text
         only = replant("plan", image, "--pid", program.root).stdout
         assert 0 < len(only) < len(text)
+
+
+def test_plan_tells_why(tmp_path: Path) -> None:
+    with dumped(tmp_path) as (program, image):
+        told = replant("plan", image, "--explain", program.root).stdout
+        assert f"set_tid=[{program.root}]" in told
+        assert re.search(r"^credentials after .*limits.*: privilege \(", told, re.MULTILINE)
+        assert replant_json("plan", image, "--explain", program.root) == told.splitlines()
+        assert replant("plan", image, "--explain", 1).returncode == 2
+        assert f'{program.root} [label="{program.root} ppid 0 ' in replant("plan", image, "--dot").stdout
+        assert f">{program.root} ppid 0 " in replant("plan", image, "--svg").stdout
 
 
 def test_a_core_that_gdb_opens(tmp_path: Path) -> None:

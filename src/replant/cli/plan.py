@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from replant.cli.options import Words
     from replant.flows.plan import Step
 
 COMMAND = Command(
@@ -16,6 +17,13 @@ COMMAND = Command(
     [Argument("TARGET", "an image, or the PID of a running tree", "optional")],
     [
         Option("--pid", "only the calls of this process or thread", value="PID"),
+        Option(
+            "--explain",
+            "why this process, thread or helper comes to its place, and what its steps wait for",
+            value="PID",
+        ),
+        Option("--dot", "the derivation of the tree as a graph for dot(1)"),
+        Option("--svg", "the derivation of the tree as a picture"),
         Option("--tree", "trees that are only described, a JSON object each line (- for standard input)", value="FILE"),
     ],
     "With --tree an answer is written for each line that is read, in order, as it is found: the operations, or why no\n"
@@ -31,10 +39,14 @@ def main(argv: Sequence[str]) -> int:
     if not words.argument("TARGET"):
         raise COMMAND.wrong("an image, a PID or --tree FILE is missing")
 
+    target, form = words.target("TARGET"), "dot" if words.flag("dot") else "svg" if words.flag("svg") else ""
+    if form or words.number("explain") is not None:
+        return _reasons(target, form, words)
+
     from replant.cli.output import document, lines
     from replant.flows.plan import plan
 
-    rows = plan(words.target("TARGET"))
+    rows = plan(target)
     only = words.number("pid")
     if only is not None:
         rows = [row for row in rows if row.actor == str(only)]
@@ -42,6 +54,19 @@ def main(argv: Sequence[str]) -> int:
         document(rows)
     else:
         lines(_text(rows))
+    return 0
+
+
+def _reasons(target: str | int, form: str, words: Words) -> int:
+    from replant.cli.output import document, lines
+    from replant.flows.reasons import drawn, explained
+
+    pid = words.number("explain")
+    told = explained(target, pid) if pid is not None else drawn(target, form).splitlines()
+    if words.flag("json"):
+        document(told)
+    else:
+        lines(told)
     return 0
 
 

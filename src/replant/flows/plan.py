@@ -46,6 +46,19 @@ def plan(target: str | int) -> list[Step]:
         return list(_steps(image.model(registry.state_class), PageReader(*image.stores())))
 
 
+def model_of(target: str | int) -> Model:
+    """The model of an image or of a live tree.
+
+    :raises Refused: something in it could not be kept.
+    """
+    if isinstance(target, int):
+        from replant.flows.capture import inspect
+
+        return inspect(target)
+    with open_image(target) as image:
+        return image.model(registry.state_class)
+
+
 def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
     """What is done in each stage of a restore, in their order."""
     nowhere = _Nowhere()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "process"
-USES = ("room", "memory", "open")
+USES = ("room", "memory", "open", "privilege")
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
 ASKS = (
