@@ -70,9 +70,16 @@ def tracking(target: Target) -> Iterator[int]:
         pass  # a test has done so
 
 
-def watched(target: Target, fd: int, pages: int) -> Vma:
+def a_hole(target: Target, pages: int) -> int:
+    """Room where nothing is mapped."""
+    start = target.map(pages).start
+    target.ask([Call(x86_64.munmap, start, pages * PAGE)])
+    return start
+
+
+def watched(target: Target, fd: int, pages: int, at: int = 0) -> Vma:
     """A filled mapping that is watched from now on."""
-    vma = target.map(pages)
+    vma = target.map(pages, at=at)
     target.fill(vma.start, pages * PAGE, 1)
     assert userfaultfd.note_writes(fd, vma.start, pages * PAGE)
     protect(target.pid, [vma])
@@ -128,8 +135,7 @@ def test_what_is_not_watched_is_new(target: Target, tracking: int, way: str) -> 
 
 def test_a_mapping_that_has_lost_its_watch_is_watched_anew(target: Target, tracking: int) -> None:
     """A watched mapping that mremap(2) puts beside another becomes one with it, which ends the watch of both."""
-    hole = target.map(60).start  # room around both: what is mapped beside others may be one with these
-    target.ask([Call(x86_64.munmap, hole, 60 * PAGE)])
+    hole = a_hole(target, 60)  # what is mapped beside others may be one with these
     one, other = target.map(10, at=hole + 10 * PAGE), target.map(10, at=hole + 40 * PAGE)
     target.fill(one.start, 10 * PAGE, 1)
     with Tracking(target.pid) as tracked:
@@ -148,13 +154,19 @@ def test_a_mapping_that_has_lost_its_watch_is_watched_anew(target: Target, track
         assert rows(target, one) == ([(3, 1)], [(0, 3), (4, 6)])
 
 
-def test_what_somebody_else_watches_cannot_be(target: Target, tracking: int) -> None:
-    vma = watched(target, tracking, 10)
-    assert is_watched(target.pid, vma.start, vma.end)
+def test_what_somebody_else_watches_is_left_to_him(target: Target, tracking: int) -> None:
+    """A program that notes its own writes, and has not asked for the last one yet."""
+    hole = a_hole(target, 30)
+    ours = [target.map(1, at=hole + PAGE), target.map(1, at=hole + 28 * PAGE)]
+    theirs = watched(target, tracking, 10, at=hole + 10 * PAGE)
+    target.write(theirs.start + 3 * PAGE, b"noted")
     another = target.ask([Call(x86_64.userfaultfd, userfaultfd.QUIETLY)])[0].ret
     pidfd = os.pidfd_open(target.pid)
-    fd = syscall(x86_64.pidfd_getfd, pidfd, another, 0)
-    userfaultfd.api(fd, userfaultfd.WP_ASYNC)
-    assert not userfaultfd.note_writes(fd, vma.start, 10 * PAGE)
-    os.close(fd)
+    with Tracking(target.pid) as tracked:
+        tracked.fds[target.pid] = syscall(x86_64.pidfd_getfd, pidfd, another, 0)
+        userfaultfd.api(tracked.fds[target.pid], userfaultfd.WP_ASYNC)
+        now_watched = tracked.watch(Mm(target.pid, (ours[0], theirs, ours[1])))
+        assert now_watched == ours
+        protect(target.pid, now_watched)
     os.close(pidfd)
+    assert rows(target, theirs) == ([(3, 1)], [(0, 3), (4, 6)])

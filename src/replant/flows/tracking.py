@@ -91,14 +91,13 @@ class Tracking:
         self.end_holder()
         for mm in mms:
             try:
-                self._watch_anew(mm, tasks[mm.pid])
-                protect(mm.pid, mm.vmas)
+                protect(mm.pid, self._watch_anew(mm, tasks[mm.pid]))
             except (Blocker, CallFailed, OSError) as error:
                 self._drop(mm.pid)
                 _NOT_TRACKED(current(), mm.pid, str(error))
 
-    def watch(self, mm: Mm) -> None:
-        """Watch the mappings that are not watched yet. :raises OSError: it cannot be tracked."""
+    def watch(self, mm: Mm) -> list[Vma]:
+        """The mappings that are watched; those that were not are so now. :raises OSError: it cannot be tracked."""
         fd = self.fds[mm.pid]
         vmas = [v for v in mm.vmas if _can_be_watched(v)]
         before = marked(mm.pid, vmas)
@@ -107,16 +106,16 @@ class Tracking:
             if v in watched:  # else it is somebody else's, with marks of its own
                 userfaultfd.take_marks(fd, v.start, v.end - v.start)
         _WATCHED(current(), mm.pid, len(watched))
+        return watched
 
-    def _watch_anew(self, mm: Mm, task: FrozenTask) -> None:
+    def _watch_anew(self, mm: Mm, task: FrozenTask) -> list[Vma]:
         if mm.pid in self.fds:
             try:
-                self.watch(mm)
-                return
+                return self.watch(mm)
             except OSError:  # the address space that it belonged to is gone: execve(2)
                 self._drop(mm.pid)
         self._add(task)
-        self.watch(mm)
+        return self.watch(mm)
 
     def hand_over(self, base: str, path: str) -> None:
         """Give the descriptors to a holder, which tells that they are about changes since the image ``base``.

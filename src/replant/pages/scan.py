@@ -108,15 +108,28 @@ def since(pid: int, vmas: Iterable[Vma], known: bytes) -> Scan:
 
 
 def protect(pid: int, vmas: Iterable[Vma]) -> None:
-    """From now on it is noted which pages of watched mappings are written. Raises as `scan`."""
-    kept = private(vmas)
-    if kept:
-        fd = _pagemap(pid)
-        try:
-            new = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_PRESENT
-            pagemap_scan(fd, kept[0].start, kept[-1].end, 0, new, 0, 0, PM_SCAN_WP_MATCHING)
-        finally:
-            os.close(fd)
+    """From now on it is noted which pages of watched mappings are written. Raises as `scan`.
+
+    Only of these mappings: between them can be some that the process itself watches, and asks about.
+    """
+    new = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_PRESENT
+    fd = _pagemap(pid)
+    try:
+        for start, end in _stretches(vmas):
+            pagemap_scan(fd, start, end, 0, new, 0, 0, PM_SCAN_WP_MATCHING)
+    finally:
+        os.close(fd)
+
+
+def _stretches(vmas: Iterable[Vma]) -> list[tuple[int, int]]:
+    """Mappings that touch each other as one."""
+    found: list[tuple[int, int]] = []
+    for v in vmas:
+        if found and found[-1][1] == v.start:
+            found[-1] = found[-1][0], v.end
+        else:
+            found.append((v.start, v.end))
+    return found
 
 
 def marked(pid: int, vmas: Iterable[Vma]) -> list[Vma]:
