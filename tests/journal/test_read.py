@@ -16,10 +16,10 @@ import pytest
 from replant.abi import names, x86_64
 from replant.journal import DEBUG, ERROR, WARNING, Journal, site
 from replant.journal.bridge import JournalHandler, replay
-from replant.journal.events import ERROR_OK, NOT_RUN
+from replant.journal.events import NOT_RUN
 from replant.journal.export import as_json, as_trace
 from replant.journal.follow import Follower
-from replant.journal.layout import SLOTS
+from replant.journal.layout import ERROR_OK, SLOTS
 from replant.journal.reader import Reader
 from replant.journal.render import Renderer
 from replant.journal.select import Selection, phase

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from replant.journal import NULL, Journal, lane, site, sites
 from replant.journal.events import Batch
-from replant.journal.layout import BLOCK, SLOTS
+from replant.journal.layout import BLOCK, ERROR_OK, SLOTS
 from replant.journal.reader import Reader
 from replant.journal.sites import TEXT_MAX
 from replant.journal.space import append_blocks
@@ -279,3 +279,14 @@ def test_a_thread_may_have_a_lane_of_its_own(journal):
         found = [(e.lane.name, e.lane.tid, e.args) for e in reader.events(lambda s: s.kind == "one")]
         assert reader.losses() == []
     assert found[0][0] == "worker" and found[0][1] == thread.native_id and found[1][:2] == ("main", os.getpid())
+
+
+def test_a_call_of_its_own(journal):
+    journal.call(40, 41, 9, (-1, 2), -17, ns=5, reason="room", allowed=True)
+    journal.call(40, 41, 9, (), -17, ns=5)
+    journal.close()
+    with Reader(journal.path) as reader:
+        first, second = [event for event in reader.events() if isinstance(event, Batch)]
+    assert (first.pid, first.tid, first.ns, first.reason) == (40, 41, 5, b"room")
+    assert list(first.calls()) == [(9, ERROR_OK, (1 << 64) - 1, 2, 0, 0, 0, 0, -17)]
+    assert first.failed() is None and second.failed() == (0, 17)

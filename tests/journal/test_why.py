@@ -13,8 +13,8 @@ import pytest
 from replant.abi import names, x86_64
 from replant.errors import Blocker, Refused, ReplantError, TaskGone
 from replant.journal import WARNING, Journal, site
-from replant.journal.events import ERROR_OK
 from replant.journal.known import DECISION, OPERATION
+from replant.journal.layout import ERROR_OK
 from replant.journal.reader import Reader
 from replant.journal.render import Renderer
 from replant.journal.why import LINES, brief, why

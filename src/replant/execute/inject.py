@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+from time import monotonic_ns
 
 from replant.abi import x86_64
-from replant.journal import DEBUG, current, site
+from replant.journal import current
 from replant.tracee import ptrace, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_INJECTED = site("inject", "task %p: %n = %d", level=DEBUG)
 
 
 def interrupted(tid: int, instruction: int, nr: int, *args: int) -> int:
@@ -20,6 +19,7 @@ def interrupted(tid: int, instruction: int, nr: int, *args: int) -> int:
 
     The interruption is there before the call is entered, so that it never sleeps; the stop at its exit uses it up.
     """
+    since = monotonic_ns()
     regs = ptrace.getregs(tid)
     ptrace.set_call(regs, instruction, nr, *args)
     ptrace.setregs(tid, regs)
@@ -29,7 +29,7 @@ def interrupted(tid: int, instruction: int, nr: int, *args: int) -> int:
     ptrace.cont_syscall(tid)
     wait.until_stopped(tid)
     result = ptrace.result(ptrace.getregs(tid))
-    _INJECTED(current(), tid, nr, result)
+    current().call(tid, tid, nr, args, result, ns=monotonic_ns() - since, reason="an interruption", allowed=True)
     return result
 
 
@@ -38,6 +38,7 @@ def inject(tid: int, instruction: int, nr: int, *args: int, ok: Sequence[int] = 
 
     :raises OSError: what the kernel answered, unless the number is in ``ok``.
     """
+    since = monotonic_ns()
     regs = ptrace.getregs(tid)
     ptrace.set_call(regs, instruction, nr, *args)
     ptrace.setregs(tid, regs)
@@ -45,7 +46,8 @@ def inject(tid: int, instruction: int, nr: int, *args: int, ok: Sequence[int] = 
         ptrace.cont_syscall(tid)
         wait.until_stopped(tid)
     result = ptrace.result(ptrace.getregs(tid))
-    _INJECTED(current(), tid, nr, result)
-    if result < 0 and -result not in ok:
+    allowed = result >= 0 or -result in ok
+    current().call(tid, tid, nr, args, result, ns=monotonic_ns() - since, allowed=allowed)
+    if not allowed:
         raise OSError(-result, f"{x86_64.name(nr)} in {tid}: {os.strerror(-result)}")
     return result

@@ -5,18 +5,16 @@ from __future__ import annotations
 from struct import Struct
 
 from replant.journal import sites
-from replant.journal.layout import BATCH, BATCH_ARGS, HEAD, ROOM, SLOT
+from replant.journal.layout import BATCH, BATCH_ARGS, CALL, ERROR_OK, HEAD, ROOM, SLOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CALL = Struct("<II6Qq")
-"""A system call record: number, flags, six arguments, result."""
 NOT_RUN = -(1 << 63)
 """The result of a record that has not run, or does not keep its result."""
-LOADED, ERROR_OK = 0x3F, 0x40
-"""Flags of a record: a bit for each argument that is the address of its value; an error is no failure."""
+LOADED = 0x3F
+"""Flags of a record: a bit for each argument that is the address of its value."""
 
 
 class Damaged(ValueError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from replant.journal.events import CALL, Batch, Event
+from replant.journal.events import Batch, Event
 from replant.journal.known import BEGUN_KIND, BROKEN_KIND, ENDED_KIND
+from replant.journal.layout import CALL
 from replant.journal.render import LEVELS, text
 
 TYPE_CHECKING = False

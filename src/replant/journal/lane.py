@@ -20,7 +20,9 @@ from replant.journal.layout import (
     BLOCK,
     BLOCK_HEADER,
     BLOCK_MAGIC,
+    CALL,
     CHECK,
+    ERROR_OK,
     EVENTS,
     HEAD,
     PAYLOAD_MAX,
@@ -34,6 +36,8 @@ from replant.journal.space import append_blocks, new_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from replant.journal.sites import Emit
     from replant.journal.space import Block
 
@@ -43,6 +47,7 @@ BATCH_MAX = PAYLOAD_MAX - SLOT
 """Bytes of a batch that one record keeps, with room for the reason."""
 AHEAD = 16
 """Blocks that a lane which writes much takes at once: large writes, folios and mappings cost a third of small ones."""
+_WORD = (1 << 64) - 1
 _NOTHING = memoryview(bytearray())
 
 
@@ -115,6 +120,28 @@ class Lane:
             part = view[start : start + BATCH_MAX]
             args = BATCH_ARGS.pack(pid, tid, base + start // SLOT, len(part) // SLOT, ns)
             self.put(BATCH, len(part) + len(why), args, part, why)
+
+    def call(
+        self,
+        pid: int,
+        tid: int,
+        nr: int,
+        args: Sequence[int],
+        result: int,
+        *,
+        ns: int,
+        reason: str = "",
+        allowed: bool = False,
+    ) -> None:
+        """Keep one system call that task ``tid`` has run, as a batch of its own.
+
+        :param args: at most six
+        :param ns: how long it took
+        :param allowed: an error is no failure
+        """
+        if self.pos is not None:
+            six = [arg & _WORD for arg in args] + [0] * (6 - len(args))
+            self.batch(pid, tid, CALL.pack(nr, ERROR_OK * allowed, *six, result), ns=ns, reason=reason)
 
     def phase(self, name: str) -> Phase:
         """``with journal.phase("pages"):`` records when it begins, ends, or breaks off with an exception."""

@@ -73,6 +73,10 @@ BLOCK_HEADER = Struct("<4sIIIIIQQ16s")
 HEAD = Struct("<IHHQ40s8s")
 BATCH_ARGS = Struct("<IIIIQ")
 """pid, tid, index of the first operation in its program, number of records, nanoseconds the batch took."""
+CALL = Struct("<II6Qq")
+"""A system call record: number, flags, six arguments, result."""
+ERROR_OK = 0x40
+"""A flag of a record: an error is no failure."""
 SEAL_ARGS = Struct("<III")
 """Number of blocks the lane has, bytes that count of the last one, CRC-32 of them all in the order they were taken."""
 CHECK = Struct("<Q")

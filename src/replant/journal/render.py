@@ -10,8 +10,8 @@ import os
 import signal
 import time
 
-from replant.journal.events import CALL, LOADED, NOT_RUN, Batch, Event
-from replant.journal.layout import SLOT
+from replant.journal.events import LOADED, NOT_RUN, Batch, Event
+from replant.journal.layout import CALL, SLOT
 from replant.journal.sites import DEBUG, ERROR, INFO, WARNING
 
 TYPE_CHECKING = False

@@ -24,7 +24,7 @@ from replant.abi import mman, x86_64
 from replant.abi.libc import syscall_raw
 from replant.abi.ptrace import SS
 from replant.errors import Blocker, Bug, TaskGone
-from replant.journal import DEBUG, current, site
+from replant.journal import current
 
 from . import blob, ghosts, resume, vdso
 from .batch import RECORD
@@ -47,8 +47,6 @@ _PROT = mman.PROT_READ | mman.PROT_WRITE
 _MAP = mman.MAP_PRIVATE | mman.MAP_ANONYMOUS | mman.MAP_NORESERVE | mman.MAP_FIXED_NOREPLACE
 _EEXIST = 17
 _KCMP_VM = 1
-_MAPPED = site("inside", "task %p maps an arena at %x: %x", level=DEBUG)
-_UNMAPPED = site("inside", "task %p unmaps it: %d", level=DEBUG)
 _NOTHING = bytes(blob.END)
 _open: list[Inside] = []
 _table = Struct("<168s3Q").pack
@@ -89,6 +87,7 @@ class Inside:
         self._mapping = self._unmapping = False
         self._started: tuple[FrozenThread, Questions, int] | None = None
         self._since = 0  # when, CLOCK_MONOTONIC in ns
+        self._called: tuple[int, Sequence[int]] = (0, ())  # to map the arena, or to unmap it
         self._armed = 0, 0  # from where to where a program stands whose cleanup is still to run if we die
         self.refused: Blocker | None = None  # what `ask` will raise
         task.inside = self
@@ -150,7 +149,8 @@ class Inside:
         self._settle()
         if self._owner is not None:
             home = self._code + self._side.leave
-            self._owner.call(x86_64.munmap, (self._arena, self._length), home, home)
+            self._called, self._since = (x86_64.munmap, (self._arena, self._length)), monotonic_ns()
+            self._owner.call(*self._called, home, home)
             self._unmapping = True
 
     def close(self) -> None:
@@ -203,7 +203,9 @@ class Inside:
         self._memory.write(self._code, image)
         self._owner = owner
         then, after_error = self._code + self._side.drop, self._code + self._side.leave
-        owner.call(x86_64.mmap, (place, self._length, _PROT, _MAP, -1, 0), then, after_error)
+        self._called = x86_64.mmap, (place, self._length, _PROT, _MAP, -1, 0)
+        self._since = monotonic_ns()
+        owner.call(*self._called, then, after_error)
         self._mapping = True
 
     def _settle(self) -> None:
@@ -215,12 +217,18 @@ class Inside:
         while self._mapping:
             self._mapping = False
             result = owner.result()
-            _MAPPED(current(), owner.thread.tid, self._arena, result)
+            self._record(owner, result)
             if result != self._arena:
                 owner.go_home()
                 self._owner = None
                 self._try_elsewhere(owner, -result)
                 self._await(owner)
+
+    def _record(self, owner: Visitor, result: int) -> None:
+        """Put what maps or unmaps the arena into the journal; the programs in it are recorded by their own records."""
+        pid, tid, allowed = self.task.pid, owner.thread.tid, result == -_EEXIST
+        took = monotonic_ns() - self._since
+        current().call(pid, tid, *self._called, result, ns=took, reason="an arena", allowed=allowed)
 
     def _await(self, owner: Visitor) -> None:
         try:
@@ -284,7 +292,7 @@ class Inside:
             return
         self._await(owner)
         result = owner.result()
-        _UNMAPPED(current(), owner.thread.tid, result)
+        self._record(owner, result)
         owner.go_home()
         self._erase()
         self._armed, self._started = (0, 0), None
