@@ -19,7 +19,7 @@ from replant.derive import process_tree
 from replant.derive.linux.explain import explain
 from replant.derive.linux.target import Impossible
 from replant.derive.linux.terminals import TERMINAL_RULES, Controlled, weave
-from replant.derive.rules import attempt
+from replant.derive.rules import Rule, attempt
 from replant.observe import procfs
 
 Op = tuple[Any, ...]
@@ -124,6 +124,32 @@ def test_every_condition_is_tried() -> None:
         tried |= {broken for op in case if (broken := attempt(state, TERMINAL_RULES, op))}
     new = {c for name in ("ctty", "noctty", "foreground") for c in TERMINAL_RULES[name].conditions[1:]}
     assert tried == new
+
+
+#: what no process can be asked to try: calls of the dead
+DEAD: dict[str, list[Op]] = {
+    str(op[1]): [(1, "fork", 10), (10, "setsid"), (10, "ctty", 7), (10, "exit", 0), op]
+    for op in ((10, "ctty", 8), (10, "noctty", 7), (10, "foreground", 7, 10))
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [(n, i) for n in ("ctty", "noctty", "foreground") for i in range(len(TERMINAL_RULES[n].conditions))],
+)
+def test_every_precondition_matters(name: str, number: int) -> None:
+    """Without it some operation that is refused, with that reason, is allowed or refused for another one."""
+    mutant = {**TERMINAL_RULES, name: TERMINAL_RULES[name].without(number)}
+    cases = [*CASES.values(), DEAD[name]]
+    assert any(_verdicts(case, mutant) != _verdicts(case, TERMINAL_RULES) for case in cases)
+
+
+def _verdicts(case: list[Op], rules: dict[str, Rule]) -> list[object]:
+    state = Controlled()
+    try:
+        return [attempt(state, rules, op) for op in case]
+    except KeyError as error:  # the effect of what should have been refused
+        return [str(error)]
 
 
 class Kernel:

@@ -28,7 +28,7 @@ from replant.pages.store import PageReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from replant.abi.call import Track
     from replant.flows.lazily import Lazy
@@ -127,14 +127,21 @@ class Making:
         stubs.end(seed.pid)
 
     def _grow(self) -> None:
-        tree.grow(self._program, self._stubs, self._seed)
+        self._growth = tree.grow(self._program, self._stubs, self._seed)
+
+    def _unshare(self) -> None:
+        self._start(self._growth.unshare())
 
     def _enter(self) -> None:
         self._restorer.run(self._program.entering())
 
     def _open_inside(self) -> None:
-        for pid, track in self._program.files.by_makers().items():
-            self._stubs.start(pid, track)
+        self._start(self._program.files.by_makers().values())
+
+    def _start(self, tracks: Iterable[Track]) -> None:
+        """Let processes do something at the same time, and wait for all of them."""
+        for track in tracks:
+            self._stubs.start(int(track.actor), track)
         self._stubs.settle()
 
     def _fetch(self) -> None:
@@ -169,15 +176,10 @@ class Making:
         self._stubs.start(tid, self._program.thread(tid))
 
     def _shared_tables(self) -> None:
-        for pid in self._program.sharers:
-            self._stubs.start(pid, self._program.shared(pid))
-        self._stubs.settle()
+        self._start(map(self._program.shared, self._program.sharers))
 
     def _late(self) -> None:
-        for task in self._tasks:
-            if len(task.threads) > 1:
-                self._stubs.start(task.pid, self._program.late(task.pid))
-        self._stubs.settle()
+        self._start(self._program.late(task.pid) for task in self._tasks if len(task.threads) > 1)
 
     def _lead(self) -> None:
         old_vdso.put(self._old_code)

@@ -79,6 +79,7 @@ class _Stages:
         self.stage: dict[str, Callable[[], Iterable[Step]]] = {
             "open": lambda: self._added(files.in_restorer()),
             "grow": self._grow,
+            "unshare": lambda: self._each(growth.unshare()),
             "enter": lambda: self._added(program.entering()),
             "open inside": lambda: self._each(files.by_makers().values()),
             "fill": lambda: self._added(files.fill()),

@@ -126,12 +126,12 @@ class Growth:
         for index, op in enumerate(self._ops):
             yield op[0], self.track(op[0], [index])
 
-    def unshare(self) -> Iterator[tuple[int, Track]]:
+    def unshare(self) -> Iterator[Track]:
         """What those do, once all are born, who were only on the way between others that share something."""
         for pid, flags in self.births.leaving.items():
             on = Track(str(pid))
             on.call(x86_64.unshare, flags, why="shared only by others")
-            yield pid, on
+            yield on
 
     def track(self, actor: int, batch: Iterable[int]) -> Track:
         """The calls of one batch."""
@@ -228,7 +228,7 @@ def _prefix(queue: list[int], needs: list[list[int]], done: set[int]) -> list[in
     return batch
 
 
-def grow(program: Program, stubs: Stubs, seed: int) -> None:
+def grow(program: Program, stubs: Stubs, seed: int) -> Growth:
     """Make every process of the tree, in its session and group, dead ones dead."""
     growth = Growth(program.model, seed, program.place, program.fd, program.dying)
     for ready in growth.rounds():
@@ -239,6 +239,4 @@ def grow(program: Program, stubs: Stubs, seed: int) -> None:
                 stubs.expect_end(actor)
             stubs.start(actor or seed, growth.track(actor, batch))
         stubs.settle()
-    for pid, track in growth.unshare():
-        stubs.start(pid, track)
-    stubs.settle()
+    return growth
