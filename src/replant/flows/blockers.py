@@ -49,15 +49,10 @@ def blockers(model: Model) -> list[Blocker]:
         for tid in numbers
         if _taken(tid, until)
     ]
-    checks: list[Callable[[], None]] = []
-    for file in model.files:
-        check = registry.hook(registry.file_kind(file.kind), "check")
-        if check is not None:
-            checks.append(partial(check, file))
-    for a in model.attributes:
-        check = registry.hook(registry.task_kinds()[a.kind], "check")
-        if check is not None:
-            checks.append(partial(check, a.state, a.tid))
+    checks: list[Callable[[], None]] = [partial(check, file) for file, check in registry.having("check", model.files)]
+    kinds = registry.task_kinds()
+    hooks = {name: registry.hook(kinds[name], "check") for name in {a.kind for a in model.attributes}}
+    checks += [partial(check, a.state, a.tid) for a in model.attributes if (check := hooks[a.kind]) is not None]
     for each in checks:
         try:
             each()

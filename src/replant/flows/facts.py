@@ -33,6 +33,7 @@ _CHOSEN = site("facts", "large trees are told of by %s %s")
 _MANY_MAPPINGS = 3000
 _MANY_FILES = 400
 _MANY_THREADS = 64
+_ROOM = 256  # records besides those that are guessed
 _ENOUGH_PROCESSES = 100
 _PAGES = 64  # present pages that smaps takes as long for as for a mapping
 _LINE = 80  # bytes of a line of /proc/PID/maps, about
@@ -66,15 +67,16 @@ class Facts:
         self._many_threads = threads >= _MANY_THREADS
         _GUESSED(current(), processes, threads, mappings, files)
         if self._many_mappings or self._many_files or self._many_threads:
-            self._observer = self._prepared(max(processes, mappings // 64))
+            self._observer = self._prepared(threads, mappings, files)
 
-    def _prepared(self, room: int) -> Observer | None:
-        from replant.observe.facts import File, Vma
+    def _prepared(self, threads: int, mappings: int, files: int) -> Observer | None:
+        from replant.observe.facts import File, Task, Vma
         from replant.observe.frozen import Frozen
 
         observer = self._any_observer()
         kinds = [kind for kind, many in ((Vma, self._many_mappings), (File, self._many_files)) if many]
-        observer.prepare(room, kinds)
+        expected = ((Task, threads), (Vma, mappings), (File, files))
+        observer.prepare(kinds, {kind: _ROOM + count + count // 4 for kind, count in expected})
         if self._many_threads:
             self._look_at_threads(observer, [os.getpid()])
         _CHOSEN(current(), observer.source, observer.reason)

@@ -21,7 +21,7 @@ from replant.resources import order, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from replant.model.tree import FdTable, File, Model
     from replant.resources.protocol import FileKind, RestoreSide
@@ -61,6 +61,8 @@ class Opening:
     def _maker(self, kind: FileKind, files: Sequence[File]) -> int:
         maker = registry.hook(kind, "maker")
         pid: int = maker(files) if maker is not None else 0
+        if not pid:
+            return 0
         alive = any(t.pid == pid and t.state != "Z" for t in self.model.tasks)
         return pid if alive else 0
 
@@ -115,8 +117,8 @@ class Opening:
 
     def _in_flight(self) -> set[int]:
         """The descriptions that are in flight and that no process holds."""
-        carriers = [(f, getattr(registry.file_kind(f.kind), "carries", None)) for f in self.model.files]
-        return {n for f, carries in carriers if carries is not None for n in carries(f)} - self._holders.keys()
+        carriers = registry.having("carries", self.model.files)
+        return {n for file, carries in carriers for n in carries(file)} - self._holders.keys()
 
     def _hold(self, file: File, fd: Slot | int, on: Track) -> None:
         attach = getattr(registry.file_kind(file.kind), "attach", None)
@@ -162,8 +164,9 @@ class Opening:
         The kernel sends the number by which O_ASYNC was set with each signal (si_fd of sigaction(2)).
         """
         self._hook("settle", table, on)
-        for number, first in _first(table):
-            self._call("settle_in", self.model.files[number], table.pid, first, on, self._side)
+        first = {d.file: d.fd for d in reversed(table.entries)}
+        for file, settle in registry.having("settle_in", [self.model.files[number] for number in sorted(first)]):
+            settle(file, table.pid, first[file.number], on, self._side)
         for file, fd in self._held(table):
             if file.flags & _O_ASYNC:
                 on.call(x86_64.fcntl, fd, _F_SETFL, file.flags & (_SETTABLE | _O_ASYNC), why="signals by this number")
@@ -173,13 +176,10 @@ class Opening:
         return [(self.model.files[d.file], d.fd) for d in table.entries if self._holders[d.file] == (table.pid, d.fd)]
 
     def _hook(self, name: str, table: FdTable, on: Track) -> None:
-        for file, fd in sorted(self._held(table), key=lambda row: self._attaching[row[0].kind]):
-            self._call(name, file, fd, on, self._side)
-
-    def _call(self, name: str, file: File, *args: object) -> None:
-        hook = registry.hook(registry.file_kind(file.kind), name)
-        if hook is not None:
-            hook(file, *args)
+        held = {file.number: fd for file, fd in self._held(table)}
+        having = registry.having(name, [self.model.files[number] for number in held])
+        for file, hook in sorted(having, key=lambda row: self._attaching[row[0].kind]):
+            hook(file, held[file.number], on, self._side)
 
     def finish(self, on: Track) -> None:
         """Calls of the restorer when all memory and all descriptors stand: seals."""
@@ -190,8 +190,8 @@ class Opening:
         self._each("wake", on)
 
     def _each(self, name: str, on: Track) -> None:
-        for file in self.model.files:
-            self._call(name, file, on, self._side)
+        for file, hook in registry.having(name, self.model.files):
+            hook(file, on, self._side)
 
     def here(self, number: int, on: Track) -> Slot | int:
         """The descriptor of a description in the process of ``on``, until the descriptors of the restore are closed."""
@@ -256,11 +256,6 @@ def _room(taken: set[int], need: int, low: int) -> tuple[int, int]:
         resource="RLIMIT_NOFILE",
         hint="raise the limit of open files: ulimit -n",
     )
-
-
-def _first(table: FdTable) -> Iterable[tuple[int, int]]:
-    """Each description that a process holds, and the first descriptor by which it does."""
-    return sorted({d.file: d.fd for d in reversed(table.entries)}.items())
 
 
 def _number(fd: Slot | int) -> int:

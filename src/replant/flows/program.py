@@ -309,23 +309,22 @@ class Program:
         """Mappings, pages, protections, advice; full parts are yielded, the one that is not is returned."""
         mm = self.mms[task.pid]
         shut: list[Vma] = []
-        kinds = {vma.kind for vma in mm.vmas}
+        kinds = {name: registry.map_kind(name) for name in {vma.kind for vma in mm.vmas}}
         together: dict[str, list[tuple[Vma, Slot | int, int]]] = {
-            name: [] for name in kinds if registry.hook(registry.map_kind(name), "make_all")
+            name: [] for name, kind in kinds.items() if registry.hook(kind, "make_all")
         }
         for vma, fd, prot in self._mappings(mm):
             if prot != vma.prot:
                 shut.append(vma)
-            kind = registry.map_kind(vma.kind)
             if vma.kind in together:
                 together[vma.kind].append((vma, fd, prot))
             else:
-                kind.make(vma, fd, prot, on, self)
+                kinds[vma.kind].make(vma, fd, prot, on, self)
             if len(on.calls) >= _PART:
                 yield on
                 on = Track(on.actor)
         for name, rows in together.items():
-            registry.map_kind(name).make_all(rows, on, self)
+            kinds[name].make_all(rows, on, self)
         filling = fill_calls(mm.runs, self.files.stores, mm.vmas)
         for first in range(0, len(filling), _PART):
             on.calls += filling[first : first + _PART]

@@ -160,10 +160,9 @@ def _verify(opened: Image, later: Lazy | None) -> None:
 
 def adapted(model: Model, policy: Policy) -> Model:
     """The model as the user's choices change it."""
-    files = []
-    for file in model.files:
-        adapt = registry.hook(registry.file_kind(file.kind), "adapt")
-        files.append(file if adapt is None else file._replace(state=adapt(file.state, policy.choice)))
+    adapting = registry.having("adapt", model.files)
+    changed = {file.number: file._replace(state=adapt(file.state, policy.choice)) for file, adapt in adapting}
+    files = [changed.get(file.number, file) for file in model.files]
     moves = moving.pairs(policy)
     return model._replace(files=tuple(moving.moved(files, moves) if moves else files))
 

@@ -160,9 +160,7 @@ def _runs(mm: Mm, stores: Sequence[int] | None) -> Iterator[str]:
     starts, lengths, places = numbers[0::3], numbers[1::3], numbers[2::3]
     if any(map(_IN_PAGE, numbers)) or not all(lengths):
         yield f"task {mm.pid}: saved pages are no whole pages"
-    if stores is not None and any(
-        _outside(at, length, stores) for at, length in zip(places, lengths, strict=True) if at != GUARD
-    ):
+    if stores is not None and not _inside(places, lengths, stores):
         yield f"task {mm.pid}: saved pages lie outside of the page store"
     if not all(map(int.__le__, map(int.__add__, starts, lengths), starts[1:])):
         yield f"task {mm.pid}: saved pages overlap, or are not in order"
@@ -171,9 +169,12 @@ def _runs(mm: Mm, stores: Sequence[int] | None) -> Iterator[str]:
         yield f"task {mm.pid}: saved pages at {outside:x} belong to no private mapping"
 
 
-def _outside(at: int, length: int, stores: Sequence[int]) -> bool:
-    store, offset = split(at)
-    return store >= len(stores) or offset + length > stores[store]
+def _inside(places: Iterable[int], lengths: Iterable[int], stores: Sequence[int]) -> bool:
+    """Whether runs lie in the stores: as a rule all in the first, which is to be seen by the last end."""
+    if max(map(int.__add__, places, lengths), default=0) <= max(stores[:1], default=0):
+        return True
+    kept = [(*split(at), length) for at, length in zip(places, lengths, strict=True) if at != GUARD]
+    return all(store < len(stores) and at + length <= stores[store] for store, at, length in kept)
 
 
 def _unmapped(vmas: Sequence[Vma], starts: Iterable[int], lengths: Iterable[int]) -> int | None:

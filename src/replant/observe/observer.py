@@ -18,7 +18,7 @@ from .trust import contradiction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import TypeVar
 
     from .bpf.queues import Queues
@@ -93,10 +93,13 @@ class Observer:
             seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
             return list(map(facts._make, seen.records))
 
-    def prepare(self, processes: int, kinds: Sequence[type[Record]] = (Task, Vma, File)) -> None:
-        """Loads and checks what these kinds of facts need, so that a frozen tree does not have to wait for it."""
+    def prepare(self, kinds: Sequence[type[Record]], room: Mapping[type[Record], int]) -> None:
+        """Loads and checks what these kinds of facts need, so that a frozen tree does not have to wait for it.
+
+        ``room``: how many records there may be of each kind; there is memory for these from then on.
+        """
         if self._bpf:
-            self._bpf.room = processes
+            self._bpf.room.update(room)
         own = [os.getpid()]
         for kind in kinds:
             self._records(kind, None, own, leaders=kind is not Task)  # type: ignore[type-var]

@@ -208,6 +208,12 @@ def hook(kind: FileKind | MapKind | TaskKind | None, name: str) -> Any:
     return kind.__dict__.get(name)
 
 
+def having(name: str, files: Sequence[File]) -> list[tuple[File, Any]]:
+    """The files whose kinds have something of an optional name, with that: one question a kind, not one a file."""
+    hooks = {kind: hook(file_kind(kind), name) for kind in {file.kind for file in files}}
+    return [(file, hooks[file.kind]) for file in files if hooks[file.kind] is not None] if any(hooks.values()) else []
+
+
 def claim_file(f: FileFacts) -> tuple[str, FileKind]:
     """The kind that keeps this file description.
 

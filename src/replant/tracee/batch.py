@@ -121,18 +121,19 @@ def _pack_slowly(batch: Encoded, at: int, call: Call, flags: int, track: Track |
     for number, arg in enumerate(call.args):
         if isinstance(arg, int):
             values.append(arg & _U64)
+        elif isinstance(arg, Slot):
+            if (arg.track is track or arg.track.calls is batch.calls) and 0 <= arg.index - first < at // RECORD:
+                values.append(batch.records_at + (arg.index - first) * RECORD + RET)
+                flags |= LOAD << number
+            else:
+                values.append(_known(arg, call) & _U64)
         elif isinstance(arg, At):
             values.append(arg.address)
             flags |= LOAD << number
         elif isinstance(arg, Packed):
             values.append(_place(batch, at // RECORD, _filled(batch, at // RECORD, arg, call)))
-        elif not isinstance(arg, Slot):
-            values.append(_place(batch, at // RECORD, arg))
-        elif (arg.track is track or arg.track.calls is batch.calls) and 0 <= arg.index - first < at // RECORD:
-            values.append(batch.records_at + (arg.index - first) * RECORD + RET)
-            flags |= LOAD << number
         else:
-            values.append(_known(arg, call) & _U64)
+            values.append(_place(batch, at // RECORD, arg))
     _PACK_UNSIGNED[len(values)](batch.records, at, call.nr, flags, *values)
 
 

@@ -57,7 +57,7 @@ class BpfSource:
             self.context = Context(self.layout, self.level)
         except OSError as error:
             raise Unavailable(_reason(error)) from None
-        self.room = 1  # processes that programs are given room for from the start
+        self.room: dict[type[Record], int] = {}  # how many records are expected, where that is known
         self._iterators: dict[tuple[object, ...], Iterator] = {}
 
     def _own_level(self) -> int:
@@ -80,8 +80,8 @@ class BpfSource:
         declared = fields_of(facts)
         iterator = self._iterator(facts, names, leaders=leaders)
         self.chosen.choose(tgids)
-        count = max(self.room, len(tgids) if tgids is not None else 1 if pid else _task_count())
-        records = self._scan(iterator, count * (1 if facts is Task else 64), pid)
+        count = len(tgids) if tgids is not None else 1 if pid else _task_count()
+        records = self._scan(iterator, self.room.get(facts) or count * (1 if facts is Task else 64), pid)
         entries = iterator.entries()
         absent = [name for name in names if _is_absent(declared[name], iterator)]
         common = [name for name in names if declared[name].common and name not in absent]
