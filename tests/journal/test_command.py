@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from replant.cli.log import main
 from replant.errors import ReplantError, UsageError
-from replant.journal import DEBUG, Journal, site
+from replant.journal import DEBUG, Journal, site, sites
 
 DETAIL = site("detail", "number %d", level=DEBUG)
 NEWS = site("news", "of %s")
@@ -95,3 +96,33 @@ def test_writing_imports_nothing_heavy():
     words = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}"]
     loaded = set(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
     assert "replant.journal.writer" in loaded and not loaded & (HEAVY | READING)
+
+
+ALONE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import logging
+from replant.journal import Journal, site
+from replant.journal.bridge import JournalHandler, replay
+from replant.journal.export import as_json, as_trace
+from replant.journal.follow import Follower
+from replant.journal.reader import Reader
+from replant.journal.render import Renderer
+from replant.journal.select import Selection
+from replant.journal.why import why
+SEEN = site("seen", "%s for the %d. time")
+with Journal.create(sys.argv[1] + "/journal") as journal:
+    SEEN(journal, "it", 2)
+    logging.getLogger("program").addHandler(JournalHandler(journal))
+    logging.getLogger("program").error("no")
+with Reader(journal.path) as reader:
+    for event in reader.events():
+        print(event.site.kind, Renderer(reader.header).text(event))
+"""
+
+
+def test_another_program_may_take_the_package_alone(tmp_path: Path):
+    shutil.copytree(Path(sites.__file__).parent, tmp_path / "replant/journal")
+    words = [sys.executable, "-I", "-S", "-c", ALONE, str(tmp_path)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said[:2] == ["seen it for the 2. time", "log program: no"]

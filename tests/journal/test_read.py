@@ -97,6 +97,13 @@ def test_selections(path: str):
     assert shown(path, Selection(pids=[99])) == []
 
 
+def test_a_call_that_gave_0_has_no_error(journal):
+    journal.call(40, 40, x86_64.close, (7,), 0, ns=100)
+    journal.close()
+    assert shown(journal.path, Selection(errors=[0])) == [] == shown(journal.path, Selection(errors=[errno.EBADF]))
+    assert shown(journal.path, Selection(calls=["close"])) == ["[40]   #0 close(7) = 0"]
+
+
 def test_a_phase_selects_what_happened_in_it(path: str):
     with Reader(path) as reader:
         during = phase(reader, "build")

@@ -75,9 +75,13 @@ class Selection:
         for index, (nr, flags, *_, ret) in enumerate(batch.calls()):
             if self.calls and renderer.names.call_name(nr) not in self.calls:
                 continue
-            if self.errors and -ret not in self.errors and not (0 in self.errors and is_failure(flags, ret)):
+            if self.errors and not self._failed(flags, ret):
                 continue
             yield index
+
+    def _failed(self, flags: int, ret: int) -> bool:
+        """Whether a call failed by one of the errors asked for; of any, those that were expected are left out."""
+        return ret < 0 and (-ret in self.errors or (0 in self.errors and is_failure(flags, ret)))
 
 
 def _is(kind: str, asked: str) -> bool:
