@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from control_groups import PROGRAM, Groups, enter, family, places, started
 
+from live.cases import self_checking
 from live.command import replant_json
+from live.program import Program
 from live.roundtrip import MODES, roundtrip, unchanged
 from replant.abi.call import Track
 from replant.errors import Blocker, ImageError
 from replant.resources.files import control_group
 from replant.resources.shared import cgroups
 from replant.resources.shared.cgroups import Place
+
+HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.isolated
 
@@ -134,3 +139,35 @@ def test_what_is_no_group_is_no_image() -> None:
     state = control_group.State(Place("cpu", "/none-such"), 0o755, 0, 0, True, (bad,))
     with pytest.raises(ImageError):
         control_group._make("/none-such", state, Track("x"))
+
+
+def holder(folder: Path, group: Path, setting: str) -> Program:
+    """A program that has files and directories of ``group`` open, of whose file ``setting`` one."""
+    program, _ = self_checking([sys.executable, str(HERE / "group_holder.py"), str(group), setting], folder)
+    return program
+
+
+@pytest.mark.parametrize(("hierarchy", "setting"), [("", "cgroup.max.depth"), ("pids", "pids.max")])
+def test_descriptors_of_groups_that_are_made_again(
+    hierarchy: str, setting: str, tmp_path: Path, groups: Groups
+) -> None:
+    with holder(tmp_path, groups.make(hierarchy, "a"), setting) as program:
+        image = tmp_path.with_name(tmp_path.name + ".image")
+        replant_json("dump", program.root, "-o", image, "--kill")
+        program.reap()
+        groups.remove()
+        replant_json("restore", image, "--detach")
+        unchanged(image, program.root)
+        program.ask()
+        roundtrip(program, program.ask)
+
+
+def test_descriptors_of_groups_that_are_not_made_are_refused(tmp_path: Path, groups: Groups) -> None:
+    with holder(tmp_path, groups.make("pids", "a"), "pids.max") as program:
+        image = tmp_path.with_name(tmp_path.name + ".image")
+        replant_json("dump", program.root, "-o", image, "--kill")
+        program.reap()
+        groups.remove()
+        answer = replant_json("restore", image, "--detach", "--cgroups", "ignore", expect=1)
+        assert {b["code"] for b in answer["blockers"]} == {"file-gone"}
+        assert len(answer["blockers"]) == 4

@@ -34,31 +34,46 @@ def foreign(manifest: Manifest) -> Iterator[Blocker]:
         )
 
 
-def blockers(model: Model) -> list[Blocker]:
+def blockers(model: Model, policy: Policy) -> list[Blocker]:
     """Everything that stands against restoring the tree on this host: pids taken, files changed or missing, …"""
-    until = time.monotonic() + _REAPING
-    numbers = sorted(tree.numbers(model))
-    found = [
-        Blocker(
-            f"the pid {tid} is taken",
-            code="pid-taken",
-            pid=tid,
-            resource=f"pid {tid}",
-            hint="wait until that process has ended, or restore with --new-pids",
-        )
-        for tid in numbers
-        if _taken(tid, until)
-    ]
-    checks: list[Callable[[], None]] = [partial(check, file) for file, check in registry.having("check", model.files)]
-    kinds = registry.task_kinds()
-    hooks = {name: registry.hook(kinds[name], "check") for name in {a.kind for a in model.attributes}}
-    checks += [partial(check, a.state, a.tid) for a in model.attributes if (check := hooks[a.kind]) is not None]
-    for each in checks:
+    found = list(_taken_numbers(model))
+    for check in _checks(model, policy):
         try:
-            each()
+            check()
         except Blocker as b:
             found.append(b)
     return list(once([*found, *old_vdso.blockers(model)]))
+
+
+def _taken_numbers(model: Model) -> Iterator[Blocker]:
+    until = time.monotonic() + _REAPING
+    for tid in sorted(tree.numbers(model)):
+        if _taken(tid, until):
+            yield Blocker(
+                f"the pid {tid} is taken",
+                code="pid-taken",
+                pid=tid,
+                resource=f"pid {tid}",
+                hint="wait until that process has ended, or restore with --new-pids",
+            )
+
+
+def _checks(model: Model, policy: Policy) -> Iterator[Callable[[], None]]:
+    """What kinds look at; but for files in a directory that is yet to come."""
+    bringing = registry.having("brings", model.files)
+    coming = {folder for file, brings in bringing for folder in brings(file, policy.choice)}
+    for file, check in registry.having("check", model.files):
+        if not coming or not _is_in(getattr(file.state, "path", ""), coming):
+            yield partial(check, file)
+    kinds = registry.task_kinds()
+    hooks = {name: registry.hook(kinds[name], "check") for name in {a.kind for a in model.attributes}}
+    for a in model.attributes:
+        if hooks[a.kind] is not None:
+            yield partial(hooks[a.kind], a.state, a.tid)
+
+
+def _is_in(path: str, folders: set[str]) -> bool:
+    return path in folders or os.path.dirname(path) in folders
 
 
 def _taken(number: int, until: float) -> bool:

@@ -78,7 +78,7 @@ def _image(path: str, policy: Policy) -> tuple[Blocker, ...]:
             return found
         model = adapted(image.model(registry.state_class), policy)
         image.verify()
-        return (*_host(image.manifest), *blockers(model), *clock_blockers(model, policy))
+        return (*_host(image.manifest), *blockers(model, policy), *clock_blockers(model, policy))
 
 
 def _host(manifest: Manifest) -> Iterator[Blocker]:

@@ -168,7 +168,7 @@ def adapted(model: Model, policy: Policy) -> Model:
 
 
 def _check(model: Model, lazy: bool, policy: Policy) -> None:
-    found = [*blockers(model), *clock_blockers(model, policy)]
+    found = [*blockers(model, policy), *clock_blockers(model, policy)]
     if lazy:
         from replant.flows import lazily
 

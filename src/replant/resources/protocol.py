@@ -218,6 +218,10 @@ class FileKind(Protocol):
         """With `leftovers`: take away those of these names."""
         ...
 
+    def brings(self, file: File, choice: Callable[[str], str]) -> Sequence[str]:
+        """Optional. Directories that `make` will bring about: what others have in them is not yet there to `check`."""
+        ...
+
     def adapt(self, state: Any, choice: Callable[[str], str]) -> Frozen:
         """Optional. At restore, before anything else: the State as the choices of the user change it."""
         ...

@@ -3,8 +3,8 @@
 All groups from below the root of a hierarchy to that of a task are kept; of those in which nobody else is also the
 settings, and all groups below. A group that is there at restore is left as it is, and so is one that the user has
 prepared elsewhere (``--cgroups PATH``); with ``--cgroups ignore`` none is made. CPU and memory sets are set before
-tasks enter. Usage so far is not kept: counters, peaks, statistics. Which group a task is in is an attribute of it
-(``control_groups``).
+tasks enter, and descriptors of directories and files of groups are opened when all are there. Usage so far is not kept:
+counters, peaks, statistics. Which group a task is in is an attribute of it (``control_groups``).
 
 Refused: tasks in a frozen group, which cannot be stopped or asked.
 """
@@ -17,14 +17,14 @@ from stat import S_IMODE, S_ISREG
 
 from replant.abi import cgroup, x86_64
 from replant.abi.fcntl import AT_FDCWD, AT_REMOVEDIR
-from replant.errors import ImageError
+from replant.errors import ImageError, ReplantError
 from replant.model.frozen import Frozen
 from replant.resources.shared import cgroups
 from replant.resources.shared.cgroups import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from replant.abi.call import Track
     from replant.model.tree import File
@@ -153,12 +153,24 @@ def tells(files: Sequence[File]) -> str:
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[int]:
     """Make a group that is not there. :raises Blocker: its hierarchy is not mounted. :raises ImageError: it is none."""
     state: State = files[0].state  # type: ignore[assignment]
-    place = cgroups.chosen(state.place, restore)
-    if place is not None:
-        folder = cgroups.folder(place)
-        if not os.path.isdir(folder):
-            _make(folder, state, on)
+    for folder in _missing(state, restore.policy):
+        _make(folder, state, on)
     return [-1]
+
+
+def brings(file: File, choice: Callable[[str], str]) -> Sequence[str]:
+    """Its directory, if that will be made."""
+    state: State = file.state  # type: ignore[assignment]
+    try:
+        return _missing(state, choice)
+    except ReplantError:
+        return ()  # which `make` tells
+
+
+def _missing(state: State, choice: Callable[[str], str]) -> list[str]:
+    place = cgroups.chosen(state.place, choice)
+    folder = cgroups.folder(place) if place is not None else ""
+    return [folder] if folder and not os.path.isdir(folder) else []
 
 
 def _make(folder: str, state: State, on: Track) -> None:

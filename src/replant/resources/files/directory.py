@@ -11,7 +11,7 @@ from stat import S_IMODE, S_ISDIR
 
 from replant.abi import fcntl, libc, x86_64
 from replant.model.frozen import Frozen
-from replant.resources.shared import locks
+from replant.resources.shared import filesystem, locks
 from replant.resources.shared.opening import named, open_path
 from replant.resources.shared.refusal import hinder, refuse
 
@@ -29,7 +29,10 @@ _DELETED = " (deleted)"
 
 
 class State(Frozen):
-    """Path and identity; mode and owner matter only for a removed one."""
+    """Path and identity; mode and owner matter only for a removed one.
+
+    ``generated``: it is of a filesystem that makes it anew each time (control groups): its number means nothing.
+    """
 
     path: str
     dev: int
@@ -39,6 +42,7 @@ class State(Frozen):
     gid: int
     removed: bool
     locks: tuple[locks.Lock, ...] = ()
+    generated: bool = False
 
 
 def claims(f: FileFacts) -> bool:
@@ -54,7 +58,8 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     removed = f.link.endswith(_DELETED) and not os.path.exists(f.link)
     path = f.link.removesuffix(_DELETED) if removed else named(f)
     if not removed:
-        return State(path, f.dev, f.ino, f.mode, 0, 0, removed=False, locks=held)
+        generated = filesystem.magic(path) in filesystem.GENERATED
+        return State(path, f.dev, f.ino, f.mode, 0, 0, removed=False, locks=held, generated=generated)
     found = os.fstat(f.grab())
     return State(path, f.dev, f.ino, f.mode, found.st_uid, found.st_gid, removed=True, locks=held)
 
@@ -157,4 +162,6 @@ def same(before: State, after: State, elapsed: int) -> list[str]:
 
 
 def _lasting(state: State) -> State:
-    return state if not state.removed else state._replace(path="", dev=0, ino=0)
+    if state.removed:
+        return state._replace(path="", dev=0, ino=0)
+    return state._replace(dev=0, ino=0) if state.generated else state

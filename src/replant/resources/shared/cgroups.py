@@ -12,10 +12,9 @@ from replant.observe import procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from replant.abi.call import Track
-    from replant.resources.protocol import RestoreSide
 
 IGNORE = "ignore"
 UNIFIED = ""  # the name of the hierarchy of version 2
@@ -108,9 +107,9 @@ def write(on: Track, path: str, value: str, why: str) -> None:
     on.call(x86_64.close, fd, why=why)
 
 
-def chosen(place: Place, restore: RestoreSide) -> Place | None:
+def chosen(place: Place, choice: Callable[[str], str]) -> Place | None:
     """Where a group is at restore: the user may want it below another one, or (None) not at all."""
-    choice = restore.policy("cgroups")
-    if choice == IGNORE:
+    top = choice("cgroups")
+    if top == IGNORE:
         return None
-    return Place(place.hierarchy, f"{choice.rstrip('/')}{place.path}" if choice else place.path)
+    return Place(place.hierarchy, f"{top.rstrip('/')}{place.path}" if top else place.path)

@@ -58,7 +58,7 @@ def enter(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
     """
     ours = cgroups.places(cgroups.of_task(os.getpid(), os.getpid()))
     for place in cgroups.places(state.lines):
-        chosen = cgroups.chosen(place, restore)
+        chosen = cgroups.chosen(place, restore.policy)
         if chosen is not None and chosen not in ours:
             _refuse_frozen(chosen)
             cgroups.write(on, f"{cgroups.folder(chosen)}/cgroup.procs", str(tid), f"into {chosen.path}")
@@ -88,7 +88,7 @@ def make(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
 def make_outside(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
     """Move a thread that is elsewhere than its leader, which has entered its groups already."""
     for place in () if state.leader else cgroups.places(state.lines):
-        chosen = cgroups.chosen(place, restore)
+        chosen = cgroups.chosen(place, restore.policy)
         if chosen is not None:
             file = "cgroup.threads" if place.hierarchy == UNIFIED else "tasks"
             cgroups.write(on, f"{cgroups.folder(chosen)}/{file}", str(tid), f"thread into {chosen.path}")
