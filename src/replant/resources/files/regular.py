@@ -173,15 +173,8 @@ def settle_in(file: File, pid: int, fd: int, on: Track, restore: RestoreSide) ->
 
 def same(before: State, after: State, elapsed: int) -> Iterable[str]:
     """Identity and locks; size and time change as the program and others write, a name that is gone is a memory."""
-    ignored = (
-        "shown",
-        "size",
-        "mtime_ns",
-        "embedded",
-        "content",
-        *(("dev", "ino") if before.embedded or before.generated else ()),
-    )
-    return compare.fields(before, after, ignored)
+    another = ("dev", "ino") if before.embedded or before.generated else ()
+    return compare.fields(before, after, ("shown", "size", "mtime_ns", "embedded", "content", *another))
 
 
 def moved(state: State, to: Callable[[str], str]) -> State:
