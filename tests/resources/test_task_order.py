@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from replant.resources import order, registry, task
+from replant.resources import order, registry, steps, task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 KINDS = registry.task_kinds()
-ORDER = registry.process_order()
-DECLARED: dict[str, Any] = {**KINDS, **registry.STEPS}
+ORDER = steps.process_order()
+DECLARED: dict[str, Any] = {**KINDS, **steps.STEPS}
 
 
 def arranged(declared: dict[str, Any]) -> order.Order:

@@ -71,10 +71,10 @@ def _modules() -> object:
     """What every restore needs."""
     from replant.cli import output
     from replant.flows import restore
-    from replant.resources import registry
+    from replant.resources import registry, steps
 
     registry.preload(())
-    return output, restore, registry.process_order()
+    return output, restore, steps.process_order()
 
 
 def _tell(report: RestoreReport, words: Words) -> None:

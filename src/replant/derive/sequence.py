@@ -7,9 +7,6 @@ knows nothing of how an order was found, also the checker of every order before 
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
-from itertools import pairwise
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Hashable, Iterable, Sequence
@@ -74,7 +71,7 @@ def arrange(steps: Sequence[Step], holds: Container[Fact] = ()) -> tuple[list[in
     order = _order(edges)
     if len(order) < len(steps):
         ring = _ring(edges)
-        raise Blocked([steps[i] for i in ring], [edges[a][b] for a, b in pairwise([*ring, ring[0]])])
+        raise Blocked([steps[i] for i in ring], [edges[a][b] for a, b in zip(ring, ring[1:] + ring[:1], strict=True)])
     return order, edges
 
 
@@ -124,6 +121,8 @@ def _wait(edges: Edges, later: int, earlier: int, reason: Hashable) -> None:
 
 def _order(edges: Edges) -> list[int]:
     """Everything after what it waits for, as far as that goes."""
+    from _heapq import heapify, heappop, heappush  # heapq takes twice as long to import
+
     missing = [len(waits) for waits in edges]
     following: list[list[int]] = [[] for _ in edges]
     for i, waits in enumerate(edges):

@@ -20,7 +20,7 @@ from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
 from replant.flows.opening import Opening
 from replant.pages.fill import fill_calls
-from replant.resources import advice, registry
+from replant.resources import advice, registry, steps
 from replant.tracee import blob
 
 TYPE_CHECKING = False
@@ -72,7 +72,7 @@ class Program:
             "extended state": self._xstate,
             "closing": self._closing,
         }
-        self._order = registry.process_order()
+        self._order = steps.process_order()
         self._states: dict[int, dict[str, Frozen]] = {}
         for a in model.attributes:
             self._states.setdefault(a.tid, {})[a.kind] = a.state

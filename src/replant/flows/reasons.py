@@ -7,7 +7,7 @@ from replant.errors import UsageError
 from replant.flows.plan import model_of
 from replant.flows.program import alive
 from replant.flows.tree import derive_tree
-from replant.resources import order, registry, task
+from replant.resources import order, steps, task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def drawn(target: str | int, form: str) -> str:
 def _steps(model: Model, tid: int, leader: int) -> Iterator[str]:
     """The steps of a process or thread that wait for others, in order, with the words that are the reason."""
     process = next(t for t in model.tasks if t.pid == leader)
-    found, who = registry.process_order(), order.LEADER if tid == leader else order.THREAD
+    found, who = steps.process_order(), order.LEADER if tid == leader else order.THREAD
     there = {
         order.LEADER: _kinds(model, [leader]),
         order.THREAD: _kinds(model, process.threads[1:] if tid == leader else [tid]),
@@ -61,7 +61,7 @@ def _steps(model: Model, tid: int, leader: int) -> Iterator[str]:
 def _kinds(model: Model, tids: Sequence[int]) -> set[str]:
     """The steps that some of these tasks go through."""
     kinds = {a.kind for a in model.attributes if a.tid in tids}
-    return kinds | registry.STEPS.keys() if tids else kinds
+    return kinds | steps.STEPS.keys() if tids else kinds
 
 
 def _other(actor: str, leader: int) -> str:

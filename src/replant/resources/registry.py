@@ -11,7 +11,6 @@ import sys
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK
 
 from replant.errors import Blocker, ImageError
-from replant.resources import order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ _NAMELESS = {
 _files: dict[str, FileKind | None] = {}
 _maps: dict[str, MapKind] = {}
 _tasks: dict[str, TaskKind] = {}
-_order: list[order.Order] = []
 
 
 def file_name(f: FileFacts) -> str:
@@ -266,27 +264,6 @@ def _known(name: str) -> FileKind:
     if kind is None:
         raise ImageError(f"there is no kind of file named {name!r}", code="image-kind")
     return kind
-
-
-#: What a process does besides its kinds, in the same order as they. Extended registers have the rights of protection
-#: keys; what `settle` of kinds does needs everything else of the restore to be closed.
-STEPS = {
-    "family": order.Given(gives=("family",), spoils=("dispositions", "pending")),
-    "descriptors": order.Given(uses=("room", "privilege", "open"), spoils=("root",)),
-    "memory": order.Given(gives=("memory",), uses=("mapping", "room", "privilege", "access", "open"), spoils=("bare",)),
-    "threads": order.Given(gives=("threads",), uses=("clone", "room", "privilege"), spoils=("alone",)),
-    "extended state": order.Given(spoils=("access",), scope="thread"),
-    "closing": order.Given(spoils=("open",)),
-}
-
-
-def process_order() -> order.Order:
-    """The order of all kinds of `replant.resources.task` and all `STEPS`, in a process and its threads."""
-    if not _order:
-        from replant.resources import task
-
-        _order.append(order.arranged({**task_kinds(), **STEPS}, task.HOLDS, task.OF_A_THREAD))
-    return _order[0]
 
 
 def task_kinds() -> dict[str, TaskKind]:

@@ -11,7 +11,7 @@ that has nothing of its own yet. What a stub is like when the first of them runs
 
 The order of the modules follows from three tuples of words. Who ``USES`` a word comes before all who ``SPOILS`` it; who
 ``SETS`` it comes after them. `WORDS` says what each means, `HOLDS` which are true of a stub from the beginning; others
-that are used are made true by what the program does itself (`replant.resources.registry.STEPS`).
+that are used are made true by what the program does itself (`replant.resources.steps.STEPS`).
 
 ``limits`` waits until all threads have queued their signals; the leader's ``credentials``, which take away what setting
 limits needs, wait with it; ``dumpable`` waits for the credentials of all threads.
