@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 enum { SPAN = 6 };
+#define TICK 0.01 /* the times of sockets are counted in these, at most so long, from the last one on */
 
 static struct timespec span(void) { return (struct timespec){SPAN, 0}; }
 
@@ -212,7 +213,7 @@ int main(void) {
     write_file("ready", "ready");
     for (long i = 0; i < COUNT; i++) {
         pthread_join(waits[i].thread, NULL);
-        if (waits[i].gave || waits[i].took < SPAN || waits[i].took > waits[0].took + SPAN / 4.0)
+        if (waits[i].gave || waits[i].took < SPAN - TICK || waits[i].took > waits[0].took + SPAN / 4.0)
             snprintf(text + strlen(text), sizeof text - strlen(text), "%s gave %ld (%s) after %.2f s\n", waits[i].name,
                      waits[i].gave, strerror(waits[i].error), waits[i].took);
     }
