@@ -235,9 +235,7 @@ def starts(runs: int) -> dict[str, object]:
         for number in range(runs * 2 + 1):
             if number % 2:
                 shutil.rmtree(os.path.join(home, "replant"), ignore_errors=True)
-            out = subprocess.run(
-                [sys.executable, "-S", "-c", code], env=env, check=True, capture_output=True, text=True
-            )
+            out = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
             if number:
                 found["cold" if number % 2 else "cached"].append([float(word) for word in out.stdout.split()])
     return {name: _summary(times) for name, times in found.items()}

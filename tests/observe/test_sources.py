@@ -132,6 +132,41 @@ def test_scopes(source: str, zoo: Callable[[int], int], request: pytest.FixtureR
         observer.tasks(tree=1 << 22)
 
 
+_NESTED = """
+import ctypes, os, signal
+unshare = ctypes.CDLL(None).unshare
+reading, writing = os.pipe()
+for deep in range(2):
+    assert not unshare(0x20000000)
+    if os.fork():
+        if not deep:
+            settled = [os.read(reading, 1) for _ in range(2)]
+            print("ready", flush=True)
+        signal.pause()
+os.fork()
+os.write(writing, b".")
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("source", ["bpf", "plain"])
+def test_processes_of_a_pid_namespace(source: str, bpf: Observer, request: pytest.FixtureRequest) -> None:
+    observer: Observer = request.getfixturevalue(source)
+    with subprocess.Popen([sys.executable, "-c", _NESTED], stdout=-1) as child:
+        assert child.stdout and child.stdout.readline() == b"ready\n"
+        try:
+            outer, middle, *inner = [node.pid for node in procfs.tree(child.pid)]
+            assert set(observer.inside(middle)) == {middle, *inner}
+            assert set(observer.inside(inner[0])) == set(inner)
+            assert {outer, middle, os.getpid(), *inner} <= set(observer.inside(os.getpid()))
+            assert {t.pid for t in observer.tasks(pids=observer.inside(middle))} == {middle, *inner}
+        finally:
+            os.kill(middle, signal.SIGKILL)
+            child.kill()
+    with pytest.raises(TaskGone):
+        observer.inside(1 << 22)
+
+
 def test_every_field_says_what_it_means() -> None:
     for facts in (Task, Vma, File):
         for name, field in fields_of(facts).items():

@@ -1,4 +1,4 @@
-"""Numbers of namespaces and mounts: ``linux/sched.h``, ``linux/mount.h``, and owners of descriptors, fcntl(2)."""
+"""Numbers of namespaces and mounts: ``linux/sched.h``, ``linux/mount.h``, ``linux/nsfs.h``, and owners of descriptors, fcntl(2)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ MS_NODEV = 4
 MS_NOEXEC = 8
 MS_REC = 0x4000
 MS_SLAVE = 1 << 19
+
+NS_GET_PARENT = 0xB702
 
 F_SETOWN = 8
 F_GETOWN = 9

@@ -93,6 +93,21 @@ class Observer:
             seen = self.look(facts, list(fields_of(facts)), tree=tree, pids=pids, leaders=leaders)
             return list(map(facts._make, seen.records))
 
+    def inside(self, pid: int) -> list[int]:
+        """Processes of the pid namespace of ``pid``, and of those within it: to be given as ``pids``.
+
+        :raises TaskGone: ``pid`` has ended.
+        :raises PermissionError: the caller may not ptrace it.
+        """
+        if self._bpf is None or not may_know_all():
+            from .scope import inside
+
+            return inside(pid)
+        found = self._bpf.inside(pid)
+        if not found:
+            raise TaskGone(pid, "its pid namespace was looked for")
+        return found
+
     def prepare(self, kinds: Sequence[type[Record]], room: Mapping[type[Record], int]) -> None:
         """Loads and checks what these kinds of facts need, so that a frozen tree does not have to wait for it.
 

@@ -61,8 +61,9 @@ def _parse(lines: list[str]) -> Layout:
     for line in lines:
         what, *words = line.split()
         if what == "member":
-            structure, member, offset, size, left, right = words
-            found.places[structure, member] = Place._make((int(offset), int(size), (int(left), int(right))))
+            structure, member, *numbers = words
+            offset, size, left, right = map(int, numbers)
+            found.places[structure, member] = Place._make((offset, size, (left, right)))
         elif what == "size":
             found.sizes[words[0]] = int(words[1])
         else:

@@ -152,16 +152,35 @@ io_context: u16 ioprio
 """
 
 
-_parsed: dict[str, dict[str, Member]] = {}
+class _Declared(dict[str, dict[str, Member]]):
+    """Members by structure, parsed when they are first asked for: one set of fields needs a few structures."""
+
+    def __missing__(self, name: str) -> dict[str, Member]:
+        members = self[name] = {m.name: m for m in map(_member, _lines()[name].split(","))}
+        return members
+
+
+_declared = _Declared()
+_by_name: dict[str, str] = {}
+
+
+def _lines() -> dict[str, str]:
+    """The declaration of each structure, as text."""
+    if not _by_name:
+        for line in DECLARATIONS.strip().replace(",\n", ",").splitlines():
+            name, _, members = line.partition(":")
+            _by_name[name] = members
+    return _by_name
+
+
+def structures() -> dict[str, dict[str, Member]]:
+    """The members of a structure by name; only what has been asked for is listed."""
+    return _declared
 
 
 def declared() -> dict[str, dict[str, Member]]:
-    """The members of every structure by name, parsed once."""
-    if not _parsed:
-        for line in DECLARATIONS.strip().replace(",\n", ",").splitlines():
-            name, _, members = line.partition(":")
-            _parsed[name] = {m.name: m for m in map(_member, members.split(","))}
-    return _parsed
+    """The members of every structure by name."""
+    return {name: _declared[name] for name in _lines()}
 
 
 def _member(words: str) -> Member:

@@ -16,7 +16,7 @@ from ..record import Record
 from .asm import R0, R1, R2, R3, R4, R7, R9, Code
 from .chain import Absent, Leaf, Walk
 from .common import Word, words_of
-from .kernel import CAST, Layout, declared
+from .kernel import CAST, Layout, structures
 from .records import Spot, size_of
 
 TYPE_CHECKING = False
@@ -68,7 +68,7 @@ class Plan:
         """``before`` the rest stand values that the program stores by itself, by name and struct code."""
         self.layout = layout
         self.level = level
-        self.structures = declared()
+        self.structures = structures()
         self.nodes: list[Node] = []
         self.roots: dict[str, tuple[str, int]] = {}
         self.keys: dict[tuple[int, int, int, object], int] = {}

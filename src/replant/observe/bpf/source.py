@@ -73,6 +73,24 @@ class BpfSource:
         columns = [self._values(fields_of(Task)[name], iterator, records) for name in names]
         return list(map(Place, *columns, records.column("tgid")))
 
+    def inside(self, pid: int) -> list[int]:
+        """All processes that have a number in the pid namespace of ``pid``; none when that has ended."""
+        own = "task->thread_pid->numbers[{level}].ns->ns.inum"
+        found = self._levels(own, 1, pid)
+        if not found:
+            return []
+        [(_, depth, namespace)] = found
+        everybody = self._levels(own.replace("{level}", str(depth)), _task_count())
+        return [number for number, level, inode in everybody if level >= depth and inode == namespace]
+
+    def _levels(self, inode: str, expected: int, pid: int = 0) -> list[tuple[int, int, int]]:
+        """Pid, depth of its namespace and what the chain ``inode`` leads to, of all processes or of one."""
+        number = "0? task->tgid | task->thread_pid->numbers[L].nr"
+        iterator = self._iterator(Task, (), leaders=True, more={"level": _LEVEL, "inode": inode, "pid": number})
+        self.chosen.choose(None)
+        records = iterator.scan(expected, pid=pid)
+        return list(zip(*map(records.column, ("pid", "level", "inode")), strict=True))
+
     def table(
         self, facts: type[Record], names: Sequence[str], tgids: list[int] | None, *, pid: int = 0, leaders: bool = False
     ) -> Table:
@@ -107,7 +125,7 @@ class BpfSource:
     def _iterator(
         self, facts: type[Record], names: Sequence[str], *, leaders: bool, more: dict[str, str] | None = None
     ) -> Iterator:
-        key = (facts, tuple(names), leaders, tuple(more or ()))
+        key = (facts, tuple(names), leaders, tuple((more or {}).items()))
         if key not in self._iterators:
             kind = _KINDS[facts]
             paths = [_PATHS[name] for name in names if name in _PATHS]
