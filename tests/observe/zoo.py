@@ -144,7 +144,6 @@ def memory() -> None:
         area.madvise(advise)
         KEPT.append(area)
     KEPT.append(mmap.mmap(-1, 8192))
-    KEPT.append(mmap.mmap(os.memfd_create("zoo"), 4096, access=mmap.ACCESS_READ) if False else None)
     LIBC.mlock(ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(KEPT[0]))), 8192)
 
 
@@ -190,7 +189,7 @@ def terminal() -> None:
     os.setsid()
     master, slave = os.openpty()
     os.close(slave)
-    KEPT.extend([master, os.open(os.ttyname(slave) if False else os.readlink(f"/proc/self/fd/{master}"), os.O_RDWR)])
+    KEPT.extend([master, os.open(os.readlink(f"/proc/self/fd/{master}"), os.O_RDWR)])
 
 
 def name() -> None:
