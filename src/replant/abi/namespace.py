@@ -1,4 +1,4 @@
-"""Numbers of namespaces and mounts: ``linux/sched.h``, ``linux/mount.h``, ``linux/nsfs.h``, and owners of descriptors, fcntl(2)."""
+"""Numbers of namespaces and mounts: ``linux/sched.h``, ``mount.h`` and ``nsfs.h``; owners of descriptors, fcntl(2)."""
 
 from __future__ import annotations
 
