@@ -1,7 +1,7 @@
 """All ways side by side: ``python bench/observe/run.py [--json FILE] [--runs N] [CASE...]``.
 
 Ways of a case take turns, so that a busy machine is busy for all. In its turn a way is repeated for some 20 ms, so that
-none pays for the caches another has filled. Wall time is the median of turns, CPU time that of the turn which others
+none pays for the caches another has filled. Wall time is the median of all uses, CPU time that of the use which others
 disturbed least; ratios are of CPU time, to that of the BPF way. System calls of one use are counted with strace(1),
 where it is installed.
 """
@@ -164,11 +164,10 @@ def measure(case: str, runs: int) -> dict[str, object]:
         repeats = {name: _repeats(way, pids) for name, way in found.items()}
         for _ in range(runs):
             for name, way in found.items():
-                began, cpu = time.perf_counter(), time.process_time()
                 for _ in range(repeats[name]):
+                    began, cpu = time.perf_counter(), time.process_time()
                     counts[name] = len(way(pids))
-                spent = (time.perf_counter() - began, time.process_time() - cpu)
-                times[name].append([seconds * 1e3 / repeats[name] for seconds in spent])
+                    times[name].append([(time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3])
         calls = {name: _calls(case, name, pids) for name in found} if case not in ("sockets", "mounts") else {}
     return {
         "title": title,
