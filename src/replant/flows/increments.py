@@ -65,8 +65,16 @@ class Increment(Known):
 
     def scans(self, mms: Iterable[Mm]) -> dict[int, Scan]:
         """Scans of the processes that were tracked; what their parent has need not be saved."""
+        found = {}
         with current().phase("scan"):
-            return {mm.pid: since(mm.pid, mm.vmas, self._rows[mm.pid]) for mm in mms if mm.pid in self._rows}
+            self._tracking.forget_if_another_began()
+            for mm in mms:
+                if mm.pid in self._rows and mm.pid in self._tracking.fds:
+                    try:
+                        found[mm.pid] = since(mm.pid, mm.vmas, self._rows[mm.pid], self._tracking.foreign(mm))
+                    except OSError:  # the address space that was tracked is gone: execve(2)
+                        continue
+        return found
 
     def begin(self, tasks: Mapping[int, FrozenTask], mms: Sequence[Mm]) -> None:
         """Track from now on, if that is wished."""

@@ -21,7 +21,7 @@ from replant.model.places import split
 from replant.model.tree import Mm, Vma
 from replant.observe import procfs
 from replant.pages.copy import copy
-from replant.pages.scan import Scan, since
+from replant.pages.scan import Scan, scan
 from replant.tracee.freeze import freeze
 
 TYPE_CHECKING = False
@@ -80,7 +80,8 @@ class Precopy(Increment):
         """Stop the tree: what is to be copied, by process; and for how many ns it was stopped."""
         with freeze(self._root, self._ends) as frozen:
             mms = _spaces(frozen)
-            scans = {mm.pid: since(mm.pid, mm.vmas, self._rows.get(mm.pid, b"")) for mm in mms}
+            known = self.scans(mms)
+            scans = {mm.pid: known.get(mm.pid) or scan(mm.pid, mm.vmas) for mm in mms}
             self._tracking.begin({task.pid: task for task in frozen.tasks}, mms)
         tracked = self._tracking.fds
         self._rows = {pid: rows for pid, rows in self._rows.items() if pid in tracked}

@@ -5,7 +5,9 @@ in the process but the mark ``uw`` of its anonymous private mappings (smaps(5)).
 also says since which image they tell. If anything is unsure, the tracking ends, and the next dump saves everything:
 
 * a dump that begins to track ends the holder first. Should it fail, its descriptors close with it;
-* what is not watched counts as new (`replant.pages.scan.since`); so does a process that no code of ours can run in.
+* what is not watched counts as new (`replant.pages.scan.since`), and what somebody else watches, who would protect it
+  anew in moments of his own; so does a process that no code of ours can run in;
+* a dump in whose time another one has begun to track forgets what it has found: both had the same descriptors.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Tracking:
         self.root = root
         self.base = self.path = ""
         self.fds: dict[int, int] = {}
+        self._ours: dict[int, list[Vma]] = {}  # as found in this pause
         self._pidfds: dict[int, int] = {}
         self._holder = -1
 
@@ -86,12 +89,25 @@ class Tracking:
                     raise
                 self._drop(pid)  # it has ended, and the holder has let go of it
 
+    def forget_if_another_began(self) -> None:
+        """In a pause: if somebody else has begun to track since `find`, nothing is known."""
+        if self._holder >= 0 and _has_ended(self._holder, 0):
+            self._close()
+            self.base = self.path = ""
+
+    def foreign(self, mm: Mm) -> set[int]:
+        """In a pause: the starts of mappings whose marks do not tell of our last one. :raises OSError: as `watch`."""
+        ours = self.watch(mm)
+        self._ours.setdefault(mm.pid, []).extend(ours)
+        return {v.start for v in mm.vmas if _can_be_watched(v)} - {v.start for v in ours}
+
     def begin(self, tasks: Mapping[int, FrozenTask], mms: Iterable[Mm]) -> None:
         """From this moment on, all stopped, changes are known. The holder ends: what it said is not true any more."""
         self.end_holder()
         for mm in mms:
             try:
-                protect(mm.pid, self._watch_anew(mm, tasks[mm.pid]))
+                ours = self._ours.pop(mm.pid, None)
+                protect(mm.pid, self._watch_anew(mm, tasks[mm.pid]) if ours is None else ours)
             except (Blocker, CallFailed, OSError) as error:
                 self._drop(mm.pid)
                 _NOT_TRACKED(current(), mm.pid, str(error))
@@ -145,9 +161,7 @@ class Tracking:
         if self._holder >= 0:
             try:
                 syscall(x86_64.pidfd_send_signal, self._holder, SIGKILL, 0, 0)
-                poll = select.poll()
-                poll.register(self._holder, select.POLLIN)
-                poll.poll(5000)
+                _has_ended(self._holder, 5000)
             except ProcessLookupError:
                 pass
             os.close(self._holder)
@@ -188,6 +202,13 @@ class Tracking:
 
     def _name(self) -> str:
         return f"replant-track-{self.root}-{_start_time(self.root)}"
+
+
+def _has_ended(pidfd: int, patience: int) -> bool:
+    """Whether a process has; waits so many milliseconds for that."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(patience))
 
 
 def _can_be_watched(vma: Vma) -> bool:

@@ -3,7 +3,7 @@
 As built::
 
     scan(pid, vmas) -> Scan           # .runs: array('Q') of start, length, start, length, …; .guards likewise
-    since(pid, vmas, known) -> Scan   # .kept: rows of ``known`` (`Mm.runs`) that are still right
+    since(pid, vmas, known, foreign) -> Scan  # .kept: rows of ``known`` (`Mm.runs`) that are still right
     protect(pid, vmas) -> None        # the moment that the next `since` is about
     marked(pid, vmas) -> list of Vma  # those with marks of a watch that has ended
     private(vmas) -> list of Vma      # the mappings that count
@@ -49,12 +49,13 @@ from replant.pages import reuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from replant.model.tree import Vma
 
 _KERNELS_OWN = frozenset({"vdso"})
 _OFF = PAGE_IS_FILE | PAGE_IS_PFNZERO  # what is a file's, or the shared page of zeros, is not saved
+_PLAIN = (PAGE_IS_GUARD, 0)
 _MUCH = 16 << 20
 _NOWHERE = (1 << 64, (1 << 64) + 1)
 _STEP = 1 << 29  # bytes of memory that one read of pagemap covers
@@ -96,13 +97,16 @@ def scan(pid: int, vmas: Iterable[Vma]) -> Scan:
 
     :raises TaskGone: it ended. :raises ReplantError: its page tables may not be looked at.
     """
-    return _scanned(pid, vmas, (PAGE_IS_GUARD, 0))
+    return _scanned(pid, vmas, _PLAIN)
 
 
-def since(pid: int, vmas: Iterable[Vma], known: bytes) -> Scan:
-    """As `scan`, but for pages that are what they were at the last `protect`, and that ``known`` (`Mm.runs`) has."""
+def since(pid: int, vmas: Iterable[Vma], known: bytes, foreign: Container[int] = ()) -> Scan:
+    """As `scan`, but for pages that are what they were at the last `protect`, and that ``known`` (`Mm.runs`) has.
+
+    Mappings that begin at an address in ``foreign`` are watched by somebody else, if at all.
+    """
     watched = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_PRESENT
-    found = _scanned(pid, vmas, (PAGE_IS_GUARD | watched, watched))
+    found = _scanned(pid, vmas, (PAGE_IS_GUARD | watched, watched), foreign)
     reuse.settle(found, known)
     return found
 
@@ -178,15 +182,15 @@ def _pagemap(pid: int) -> int:
         ) from e
 
 
-def _scanned(pid: int, vmas: Iterable[Vma], answers: Iterable[int]) -> Scan:
+def _scanned(pid: int, vmas: Iterable[Vma], answers: Sequence[int], foreign: Container[int] = ()) -> Scan:
     """The pages of all private mappings; ``answers``: categories to ask for, where the first is not known the next."""
     found, kept = Scan(), private(vmas)
     if kept:
         fd = _pagemap(pid)
         try:
-            for anonymous, group in groupby(kept, key=_is_much_anonymous):
-                part = [*group]
-                found.add(_cut(_regions(fd, part, answers, PAGE_IS_PFNZERO if anonymous else _OFF), part))
+            for (anonymous, others), group in groupby(kept, lambda v: (_is_much_anonymous(v), v.start in foreign)):
+                part, wanted = [*group], _PLAIN if others else answers
+                found.add(_cut(_regions(fd, part, wanted, PAGE_IS_PFNZERO if anonymous else _OFF), part))
         finally:
             os.close(fd)
     return found
