@@ -58,7 +58,8 @@ class Observer:
         self._only_bpf = source == "bpf"
         self._checked: set[tuple[object, ...]] = set()
         if source != "procfs":
-            self._start_bpf()
+            with _NoCollection():
+                self._start_bpf()
 
     @property
     def source(self) -> str:
