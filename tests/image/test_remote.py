@@ -111,3 +111,29 @@ def test_what_is_no_image_is_left_alone(tmp_path: Path) -> None:
         done = replant("dump", program.root, "-o", "s3://127.0.0.1.invalid/x", "--kill")
         assert done.returncode == 1
         assert os.path.exists(f"/proc/{program.root}")
+
+
+CONNECTS = """
+import os, sys, threading
+from replant.image.remote import Remote
+there = Remote("s3://bucket/image")
+there._at()
+for _ in range(20):
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == 0
+        continue
+    sys.setswitchinterval(1e-6)
+    together, found = threading.Barrier(8), []
+    def connect():
+        together.wait()
+        found.append(there._at()[0])
+    threads = [threading.Thread(target=connect) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    os._exit(any(one is not found[0] or one.loop is None for one in found))
+"""
+
+
+def test_threads_of_a_fork_connect_once() -> None:
+    pytest.importorskip("s3fs")
+    subprocess.run([sys.executable, "-c", CONNECTS], check=True, timeout=60)

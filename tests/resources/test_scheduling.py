@@ -64,7 +64,8 @@ def test_a_slice_of_its_own() -> None:
 
 
 def test_deadline() -> None:
-    state = FAIR._replace(policy=sched.SCHED_DEADLINE, runtime=MS, deadline=50 * MS, period=100 * MS)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    state = FAIR._replace(nice=own, policy=sched.SCHED_DEADLINE, runtime=MS, deadline=50 * MS, period=100 * MS)
     with Child() as child:
         attr = SCHED_ATTR.pack(SCHED_ATTR.size, sched.SCHED_DEADLINE, 0, 0, 0, MS, 50 * MS, 100 * MS, 0, 0)
         if child.call(nr.sched_setattr, 0, attr, 0).ret < 0:

@@ -8,6 +8,7 @@ of it is given back at once, and the manifest is sent last: there is no image be
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 
 from replant.errors import ImageError, ReplantError
 from replant.image import manifest, place, sums
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _PIECE = 8 << 20
 _connected: dict[str, tuple[int, Any, str]] = {}
+_connecting: dict[int, Any] = {}  # a lock a process: that of another one may be held by a thread which is not here
 
 
 def is_url(path: str) -> bool:
@@ -44,15 +46,19 @@ class Remote:
         self.url = url
 
     def _at(self, name: str = "") -> tuple[Any, str]:
+        with _connecting.setdefault(os.getpid(), allocate_lock()):
+            _, fs, path = self._connection()
+        return fs, f"{path}/{name}".rstrip("/")
+
+    def _connection(self) -> tuple[int, Any, str]:
         known = _connected.get(self.url)
         if known is None or known[0] != os.getpid():
             asyn, core = _library()
             if known is not None:  # its thread is that of the process we were forked from
                 asyn.reset_lock()
-                asyn.loop[0] = asyn.iothread[0] = None
             fs, path = core.url_to_fs(self.url.rstrip("/"), skip_instance_cache=True)
             _connected[self.url] = known = os.getpid(), fs, path
-        return known[1], f"{known[2]}/{name}".rstrip("/")
+        return known
 
     def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
         """A file, or a part of it. :raises ReplantError: it is missing, or cannot be had."""

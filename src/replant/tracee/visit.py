@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from struct import pack_into, unpack_from
+from time import monotonic_ns
 
 from replant.abi import ptrace as abi
 from replant.abi.signal import FAULTS, IGNORED_BY_DEFAULT, SIGCONT, SIGKILL, SIGSTOP, STOPPING, bit
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _ALL = (1 << 64) - 1
 _TRAP_FLAG = 0x100  # of eflags: single step
 _ARGUMENTS = (abi.RDI, abi.RSI, abi.RDX, abi.R10, abi.R8, abi.R9)
-_SPINS = 40
+_LOOK_AFTER = 25_000  # nanoseconds
 
 
 class Overslept(ReplantError):
@@ -114,10 +115,11 @@ class Visitor:
             self._pass_on(status, signal)
 
     def _await_pause(self) -> None:
-        """No signal can tell: look after a while, and after a longer one."""
-        tid, spins = self.thread.tid, _SPINS
+        """No signal can tell: look after a while, and after a longer one. To yield can cost many milliseconds."""
+        tid, pause = self.thread.tid, _LOOK_AFTER
         while True:
-            for _ in range(spins):
+            until = monotonic_ns() + pause
+            while monotonic_ns() < until:
                 os.sched_yield()
             status = wait.peek(tid, os.WNOHANG)
             if not status:  # an interrupt of a stopped task would come true at its next step
@@ -126,7 +128,7 @@ class Visitor:
             if self._stands_at(blob.PAUSED):
                 return
             self._pass_on(status, wait.delivery(status))
-            spins *= 2
+            pause *= 2
 
     def _pass_on(self, status: int, signal: int) -> None:
         """Let the thread go on after a stop that is none of ours."""
