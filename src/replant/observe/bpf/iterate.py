@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PID_LIMIT = 1 << 22  # PID_MAX_LIMIT of a 64-bit kernel
 HEADER = 64
+_LEAST = 16  # records there is always room for: the program is not loaded anew for the second process
 
 
 class Filter:
@@ -109,7 +110,7 @@ class Iterator:
     def scan(self, expected: int, pid: int = 0, tid: int = 0) -> Records:
         """All records; ``expected`` is a guess of their number."""
         if expected > self.capacity:
-            self._load(expected)
+            self._load(max(expected, _LEAST))
         while True:
             found = self._run(pid, tid)
             missing = self.paths.missing() if self.paths else 0
