@@ -140,8 +140,10 @@ class Lane:
         :param allowed: an error is no failure
         """
         if self.pos is not None:
-            six = [arg & _WORD for arg in args] + [0] * (6 - len(args))
-            self.batch(pid, tid, CALL.pack(nr, ERROR_OK * allowed, *six, result), ns=ns, reason=reason)
+            six = [*[arg & _WORD for arg in args], 0, 0, 0, 0, 0, 0][:6]
+            why = reason.encode()[:SLOT]
+            record = CALL.pack(nr, ERROR_OK * allowed, *six, result)
+            self.put(BATCH, SLOT + len(why), BATCH_ARGS.pack(pid, tid, 0, 1, ns), record, why)
 
     def phase(self, name: str) -> Phase:
         """``with journal.phase("pages"):`` records when it begins, ends, or breaks off with an exception."""
