@@ -14,7 +14,7 @@ from replant.resources.shared import inet as common
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 VERSION = 1
 SEEKABLE = False
 _KNOWN: sockopt.Known = (*common.KNOWN, *common.MULTICAST)
+
+# what all sockets of datagrams do alike
+adapt = datagram.adapt
+attach = datagram.attach
+same = datagram.same
 
 
 class State(datagram.State):
@@ -47,11 +52,6 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     return State(found.socket, found.peer, found.shutdown, found.protocol, group)
 
 
-def adapt(state: State, choice: Callable[[str], str]) -> State:
-    """At other addresses, if the user wants it so."""
-    return datagram.adapt(state, choice)
-
-
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
     """Create, set options, bind to the number, connect.
 
@@ -59,22 +59,9 @@ def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slo
     """
     made, own = [], os.getegid()
     for file in files:
-        on.call(x86_64.setresgid, -1, _state(file).group, -1, why="a group that may have such sockets")
-        made.append(datagram.make(on, socket.SOCK_DGRAM, _state(file)))
+        state = file.state
+        assert isinstance(state, State)
+        on.call(x86_64.setresgid, -1, state.group, -1, why="a group that may have such sockets")
+        made.append(datagram.make(on, socket.SOCK_DGRAM, state))
         on.call(x86_64.setresgid, -1, own, -1, why="our own group")
     return made
-
-
-def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
-    """Its packet filter."""
-    common.attach(_state(file).socket, fd, on, restore)
-
-
-def _state(file: File) -> State:
-    assert isinstance(file.state, State)
-    return file.state
-
-
-def same(before: State, after: State, elapsed: int) -> Iterable[str]:
-    """Every field; buffer sizes that the kernel chose are its own affair."""
-    return datagram.same(before, after)

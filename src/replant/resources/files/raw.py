@@ -13,7 +13,7 @@ from replant.resources.shared import inet as common
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from replant.abi.call import Slot, Track
     from replant.model.tree import File
@@ -31,6 +31,12 @@ _KNOWN: sockopt.Known = (
     (inet.SOL_RAW, inet.ICMP_FILTER, 4),
     (inet.IPPROTO_ICMPV6, inet.ICMPV6_FILTER, 32),
 )
+
+# what all sockets of datagrams do alike
+adapt = datagram.adapt
+attach = datagram.attach
+check = datagram.check
+same = datagram.same
 
 
 class State(datagram.State):
@@ -51,31 +57,6 @@ def read(f: FileFacts, dump: DumpSide) -> State:
     return State(*found)
 
 
-def adapt(state: State, choice: Callable[[str], str]) -> State:
-    """At other addresses, if the user wants it so."""
-    return datagram.adapt(state, choice)
-
-
 def make(files: Sequence[File], on: Track, restore: RestoreSide) -> Sequence[Slot | int]:
     """Create, set options, bind, connect."""
-    return [datagram.make(on, socket.SOCK_RAW, _state(file)) for file in files]
-
-
-def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
-    """Its packet filter."""
-    common.attach(_state(file).socket, fd, on, restore)
-
-
-def check(file: File) -> None:
-    """:raises Blocker: its address is none of this host."""
-    common.check(file, _state(file).socket)
-
-
-def _state(file: File) -> State:
-    assert isinstance(file.state, State)
-    return file.state
-
-
-def same(before: State, after: State, elapsed: int) -> Iterable[str]:
-    """Every field; buffer sizes that the kernel chose are its own affair."""
-    return datagram.same(before, after)
+    return [datagram.make(on, socket.SOCK_RAW, datagram.state_of(file)) for file in files]

@@ -1,5 +1,6 @@
 """Sockets of datagrams over IP: UDP, UDP-Lite, ICMP ("ping"), raw: what their kinds have in common.
 
+`adapt`, `attach`, `check` and `same` are those of kinds that take them over.
 Unread datagrams are refused, and so are corked ones, a pending error, and membership of a multicast group: nobody can
 put datagrams back, nor list the groups and sources of a socket.
 """
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from replant.abi.call import Slot, Track
-    from replant.resources.protocol import FileFacts
+    from replant.model.tree import File
+    from replant.resources.protocol import FileFacts, RestoreSide
 
-if TYPE_CHECKING:
     S = TypeVar("S", bound="State")
 
 _EAGAIN, _ENOTCONN = 11, 107
@@ -121,7 +122,23 @@ def _any_host(state: State) -> bytes:
     return inet.with_port(kept.address[:8] + bytes(20), inet.port(kept.address))
 
 
-def same(before: State, after: State) -> Iterable[str]:
+def attach(file: File, fd: int, on: Track, restore: RestoreSide) -> None:
+    """Its packet filter."""
+    common.attach(state_of(file).socket, fd, on, restore)
+
+
+def check(file: File) -> None:
+    """:raises Blocker: its address is none of this host."""
+    common.check(file, state_of(file).socket)
+
+
+def state_of(file: File) -> State:
+    """The State of a file of these kinds."""
+    assert isinstance(file.state, State)
+    return file.state
+
+
+def same(before: State, after: State, elapsed: int) -> Iterable[str]:
     """Every field; buffer sizes that the kernel chose are its own affair."""
     yield from compare.fields(before, after, ("socket",))
     yield from common.same(before.socket, after.socket)
