@@ -1,8 +1,6 @@
 /* Queues of messages: with types, in order, empty ones and long ones; a limit that was made less; a child that waits. */
-#include "../programs/selfcheck.h"
-#include <sys/ipc.h>
+#include "sysv.h"
 #include <sys/msg.h>
-#include <sys/wait.h>
 
 #define KEY 0x6d736773
 #define LONGEST 8192
@@ -43,9 +41,9 @@ static const char *attributes(int id, const struct msqid_ds *old) {
     struct msqid_ds now;
     if (msgctl(id, IPC_STAT, &now))
         return "a queue is gone";
-    const struct ipc_perm *a = &old->msg_perm, *b = &now.msg_perm;
-    if (a->__key != b->__key || a->uid != b->uid || a->gid != b->gid || a->mode != b->mode || a->cuid != b->cuid)
-        return "key, owner or mode differs";
+    const char *wrong = differs(&old->msg_perm, &now.msg_perm);
+    if (wrong)
+        return wrong;
     if (old->msg_qbytes != now.msg_qbytes || old->msg_qnum != now.msg_qnum)
         return "limit or number of messages differs";
     int same = old->msg_lspid == now.msg_lspid && old->msg_lrpid == now.msg_lrpid;

@@ -1,8 +1,6 @@
 /* Sets of semaphores: values, owner, who changed them; a child that waits, another that has changes to undo. */
-#include "../programs/selfcheck.h"
-#include <sys/ipc.h>
+#include "sysv.h"
 #include <sys/sem.h>
-#include <sys/wait.h>
 
 #define KEY 0x73656d73
 #define COUNT 5
@@ -33,9 +31,9 @@ static const char *attributes(void) {
     struct semid_ds now;
     if (semctl(set, 0, IPC_STAT, (union semun){.buf = &now}))
         return "the set is gone";
-    struct ipc_perm *a = &before.sem_perm, *b = &now.sem_perm;
-    if (a->__key != b->__key || a->uid != b->uid || a->gid != b->gid || a->mode != b->mode || a->cuid != b->cuid)
-        return "key, owner or mode differs";
+    const char *wrong = differs(&before.sem_perm, &now.sem_perm);
+    if (wrong)
+        return wrong;
     if (now.sem_nsems != COUNT || semget(KEY, 0, 0) != set)
         return "its size differs, or the key leads elsewhere";
     return semctl(private, 2, GETVAL) == 32767 ? NULL : "the other set differs";

@@ -1,9 +1,7 @@
 /* Segments of every sort: attached by two processes in parts and at several places, detached, to be removed. */
-#include "../programs/selfcheck.h"
-#include <sys/ipc.h>
+#include "sysv.h"
 #include <sys/mman.h>
 #include <sys/shm.h>
-#include <sys/wait.h>
 
 #define PAGE 4096L
 #define KEY 0x7265706c
@@ -34,11 +32,9 @@ static const char *same(int id, const struct shmid_ds *old) {
     struct shmid_ds now;
     if (shmctl(id, IPC_STAT, &now))
         return wrong_about("is gone", id);
-    const struct ipc_perm *a = &old->shm_perm, *b = &now.shm_perm;
-    if (a->__key != b->__key || a->uid != b->uid || a->gid != b->gid || a->mode != b->mode)
-        return wrong_about("key, owner or mode differs", id);
-    if (a->cuid != b->cuid || a->cgid != b->cgid || old->shm_cpid != now.shm_cpid)
-        return wrong_about("its maker differs", id);
+    const char *wrong = differs(&old->shm_perm, &now.shm_perm);
+    if (wrong || old->shm_cpid != now.shm_cpid)
+        return wrong_about(wrong ? wrong : "it was made by another process", id);
     if (old->shm_segsz != now.shm_segsz)
         return wrong_about("its size differs", id);
     return old->shm_nattch != now.shm_nattch ? wrong_about("it is attached more or less often", id) : NULL;

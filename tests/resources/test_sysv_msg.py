@@ -7,26 +7,16 @@ import json
 from pathlib import Path
 
 import pytest
+import sysv
+from sysv import libc
 
 from live import wait
 from live.command import replant, replant_json
-from live.compile import compiled
-from live.program import Program
-from live.roundtrip import Mode, every_mode, roundtrip
+from live.roundtrip import Mode, every_mode
 
-HERE = Path(__file__).parent
-libc = ctypes.CDLL(None, use_errno=True)
 KEY, IPC_RMID, IPC_NOWAIT = 0x6D736773, 0, 0o4000
 
 pytestmark = pytest.mark.isolated
-
-
-def start(tmp_path: Path) -> Program:
-    folder = tmp_path / "tree"
-    folder.mkdir()
-    program = Program.start([str(compiled(HERE / "sysv_msg.c", folder))], folder)
-    program.until_ready()
-    return program
 
 
 def waiting(identifier: int) -> int:
@@ -36,25 +26,15 @@ def waiting(identifier: int) -> int:
 
 @every_mode
 def test_goes_on(mode: Mode, tmp_path: Path) -> None:
-    with start(tmp_path) as program:
-        program.ask()
-        roundtrip(program, program.ask, mode)
+    sysv.goes_on("msg", mode, tmp_path)
 
 
 def test_it_comes_back_where_there_is_none(tmp_path: Path) -> None:
-    """Nothing of it is left, as on another host."""
-    with start(tmp_path) as program:
-        image = tmp_path / "image"
-        replant_json("dump", program.root, "-o", image, "--kill")
-        program.reap()
-        for line in Path("/proc/sysvipc/msg").read_text().splitlines()[1:]:
-            libc.msgctl(int(line.split()[1]), IPC_RMID, None)
-        replant_json("restore", image, "--detach")
-        program.ask()
+    sysv.comes_back("msg", tmp_path)
 
 
 def test_outsiders_who_use_a_queue(tmp_path: Path) -> None:
-    with start(tmp_path) as program:
+    with sysv.start("msg", tmp_path) as program:
         identifier, image = libc.msgget(KEY + 1, 0), tmp_path / "image"
         message = ctypes.create_string_buffer((9).to_bytes(8, "little") + b"outside", 15)
         assert libc.msgsnd(identifier, message, 7, IPC_NOWAIT) == 0

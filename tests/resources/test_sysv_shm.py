@@ -7,49 +7,29 @@ import json
 from pathlib import Path
 
 import pytest
+import sysv
+from sysv import libc
 
 from live.command import replant, replant_json
-from live.compile import compiled
-from live.program import Program
 from live.roundtrip import Mode, every_mode, roundtrip
 
-HERE = Path(__file__).parent
-libc = ctypes.CDLL(None, use_errno=True)
 libc.shmat.restype = ctypes.c_void_p
 IPC_CREAT, IPC_RMID, KEY = 0o1000, 0, 0x7265706C
 
 pytestmark = pytest.mark.isolated
 
 
-def start(tmp_path: Path) -> Program:
-    folder = tmp_path / "tree"
-    folder.mkdir()
-    program = Program.start([str(compiled(HERE / "sysv_shm.c", folder))], folder)
-    program.until_ready()
-    return program
-
-
 @every_mode
 def test_goes_on(mode: Mode, tmp_path: Path) -> None:
-    with start(tmp_path) as program:
-        program.ask()
-        roundtrip(program, program.ask, mode)
+    sysv.goes_on("shm", mode, tmp_path)
 
 
 def test_it_comes_back_where_there_is_none(tmp_path: Path) -> None:
-    """Nothing of it is left, as on another host."""
-    with start(tmp_path) as program:
-        image = tmp_path / "image"
-        replant_json("dump", program.root, "-o", image, "--kill")
-        program.reap()
-        for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]:
-            libc.shmctl(int(line.split()[1]), IPC_RMID, None)
-        replant_json("restore", image, "--detach")
-        program.ask()
+    sysv.comes_back("shm", tmp_path)
 
 
 def test_outsiders_who_attach_a_segment(tmp_path: Path) -> None:
-    with start(tmp_path) as program:
+    with sysv.start("shm", tmp_path) as program:
         identifier = libc.shmget(KEY, 0, 0)
         at = libc.shmat(identifier, None, 0)
         refused = replant_json("dump", program.root, "-o", tmp_path / "image", "--kill", expect=1)
@@ -61,7 +41,7 @@ def test_outsiders_who_attach_a_segment(tmp_path: Path) -> None:
 
 
 def test_outsiders_keep_what_is_left_to_them(tmp_path: Path) -> None:
-    with start(tmp_path) as program:
+    with sysv.start("shm", tmp_path) as program:
         identifier, image = libc.shmget(KEY, 0, 0), tmp_path / "image"
         at = libc.shmat(identifier, None, 0)
         replant_json("dump", program.root, "-o", image, "--kill", "--ipc", "leave")
@@ -74,7 +54,7 @@ def test_outsiders_keep_what_is_left_to_them(tmp_path: Path) -> None:
 
 
 def test_a_number_that_is_taken(tmp_path: Path) -> None:
-    with start(tmp_path) as program:
+    with sysv.start("shm", tmp_path) as program:
         identifier, image = libc.shmget(KEY, 0, 0), tmp_path / "image"
         replant_json("dump", program.root, "-o", image, "--kill")
         program.reap()
@@ -94,7 +74,7 @@ def test_a_number_that_is_taken(tmp_path: Path) -> None:
 def test_segments_of_others_are_none_of_its_business(tmp_path: Path) -> None:
     identifier = libc.shmget(0, 4096, 0o600)
     at = libc.shmat(identifier, None, 0)
-    with start(tmp_path) as program:
+    with sysv.start("shm", tmp_path) as program:
         roundtrip(program, program.ask, times=1)
     libc.shmdt(ctypes.c_void_p(at))
     assert libc.shmctl(identifier, IPC_RMID, None) == 0
