@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from control_groups import Groups, enter, family, places, started
+from control_groups import PROGRAM, Groups, enter, family, places, started
 
 from live import wait
 from live.command import replant_json
@@ -108,4 +108,22 @@ def test_a_group_that_is_frozen_here_is_not_entered(tmp_path: Path, groups: Grou
         assert replant_json("restore", image, "--detach", expect=1)["code"] == "cgroup-frozen"
         (group / "cgroup.freeze").write_text("0")
         replant_json("restore", image, "--detach")
+        program.ask()
+
+
+def test_memory_that_is_shared_across_groups(tmp_path: Path, groups: Groups) -> None:
+    """A process that loads memory for its child enters its group before; the child is born there, and is not of it."""
+    with started(tmp_path, "import os; memory = os.urandom(20 << 20)\n" + PROGRAM) as program:
+        root, _, child = family(program)
+        enter(groups.make("", "a"), root)
+        before = places(root), places(child)
+        assert before[0] != before[1]
+        image = tmp_path.with_name(tmp_path.name + ".image")
+        replant_json("dump", root, "-o", image, "--kill")
+        program.reap()
+        replant_json("restore", image, "--detach")
+        assert (places(root), places(child)) == before
+        text = Path(f"/proc/{child}/smaps_rollup").read_text().splitlines()[1:]
+        memory = {line.split()[0]: int(line.split()[1]) for line in text}
+        assert memory["Pss_Anon:"] < 0.7 * memory["Anonymous:"]
         program.ask()

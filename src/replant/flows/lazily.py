@@ -20,12 +20,15 @@ from replant.abi.call import Track
 from replant.abi.libc import address, syscall
 from replant.errors import Blocker, ReplantError
 from replant.flows import touched
+from replant.flows.heritage import suits
 from replant.image import sums
 from replant.journal import current
 from replant.journal.known import DECISION
 from replant.model.invariants import GUARD, PAGE
 from replant.pages.blocks import BLOCK, Blocks
+from replant.pages.kin import WORTH
 from replant.pages.pending import Pending
+from replant.pages.rows import by_mapping
 from replant.pages.serve import Server, Space
 
 TYPE_CHECKING = False
@@ -34,13 +37,11 @@ if TYPE_CHECKING:
 
     from replant.execute.arena import Arena
     from replant.image.container import Image
-    from replant.model.tree import Mm, Model, Vma
+    from replant.model.tree import Mm, Model
     from replant.pages.pending import Area
     from replant.pages.serve import Piece
 
-WORTH = 256 << 10  # bytes of an area below which a fault costs more than it saves
 _GAP = 1 << 20  # between pages of one area: so much is registered with them, more splits the mapping
-_NOT = frozenset(["lo", "lf", "gd", "wf", "dp", "dc"])
 _FEATURES = uffd.EVENT_FORK | uffd.EVENT_REMAP | uffd.EVENT_REMOVE | uffd.EVENT_UNMAP | uffd.CAN_POISON
 _F_DUPFD, _PR_SET_NAME, _SIG_BLOCK = 0, 15, 0
 _ALL_DESCRIPTORS = 0xFFFFFFFF
@@ -85,8 +86,8 @@ class Lazy:
         now: list[tuple[int, int, int]] = []
         areas: list[Area] = []
         spans: list[tuple[int, int]] = []
-        for vma, rows in _by_mapping(mm):
-            if _suits(vma) and sum(length for _, length, at in rows if at != GUARD) >= WORTH:
+        for vma, rows in zip(mm.vmas, by_mapping(mm.vmas, iter_unpack("<QQQ", mm.runs)), strict=True):
+            if suits(vma) and sum(length for _, length, at in rows if at != GUARD) >= WORTH:
                 later = [(start, start + length, at) for start, length, at in rows if at != GUARD]
                 now += [row for row in rows if row[2] == GUARD]
                 areas += later
@@ -230,22 +231,6 @@ def blocker() -> Blocker | None:
         if fd >= 0:
             os.close(fd)
     return None
-
-
-def _by_mapping(mm: Mm) -> Iterator[tuple[Vma, list[tuple[int, int, int]]]]:
-    rows = iter(iter_unpack("<QQQ", mm.runs))
-    row = next(rows, None)
-    for vma in mm.vmas:
-        found = []
-        while row is not None and row[0] < vma.end:
-            found.append(row)
-            row = next(rows, None)
-        if found:
-            yield vma, found
-
-
-def _suits(vma: Vma) -> bool:
-    return vma.kind == "anon" and not vma.shared and not _NOT.intersection(vma.flags.split())
 
 
 def _joined(areas: list[Area]) -> list[tuple[int, int]]:

@@ -127,13 +127,13 @@ class Making:
         stubs.end(seed.pid)
 
     def _grow(self) -> None:
-        self._growth = tree.grow(self._program, self._stubs, self._seed)
+        self._growth = tree.grow(self._program, self._stubs, self._restorer, self._seed)
 
     def _unshare(self) -> None:
         self._start(self._growth.unshare())
 
     def _enter(self) -> None:
-        self._restorer.run(self._program.entering())
+        self._restorer.run(self._program.entering(task.pid for task in self._tasks))
 
     def _open_inside(self) -> None:
         self._start(self._program.files.by_makers().values())

@@ -63,7 +63,7 @@ def _steps(model: Model, pages: PageReader) -> Iterable[Step]:
     """What is done in each stage of a restore, in their order."""
     nowhere = _Nowhere()
     program = Program(model, pages, DEFAULT, nowhere.place, parked=0)
-    stage = _Stages(program, tree.Growth(model, 0, nowhere.place, program.fd, program.dying)).stage
+    stage = _Stages(program, tree.Growth(program, 0)).stage
     for name in stages.sequence():
         yield from stage.get(name, list)()
 
@@ -80,7 +80,7 @@ class _Stages:
             "open": lambda: self._added(files.in_restorer()),
             "grow": self._grow,
             "unshare": lambda: self._each(growth.unshare()),
-            "enter": lambda: self._added(program.entering()),
+            "enter": lambda: self._added(program.entering(program.mms)),
             "open inside": lambda: self._each(files.by_makers().values()),
             "fill": lambda: self._added(files.fill()),
             "processes": lambda: self._processes([t for t in tasks if not t.files_of]),

@@ -6,36 +6,35 @@ and thread does in which order (`replant.resources.order`); what a kind needs is
 
 from __future__ import annotations
 
-import struct
 import time
 from errno import ESRCH
 from itertools import pairwise
 
-from replant.abi import mman, x86_64
+from replant.abi import x86_64
 from replant.abi.call import Track
 from replant.errors import ImageError
 from replant.execute import standin
 from replant.execute.arena import GAP, SIZE, find_place
 from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
+from replant.flows import memory
 from replant.flows.opening import Opening
-from replant.pages.fill import fill_calls
-from replant.resources import advice, registry, steps
+from replant.resources import registry, steps
 from replant.tracee import blob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from replant.abi.call import Call, Slot
+    from replant.flows.heritage import Heritage
     from replant.model.frozen import Frozen
-    from replant.model.tree import Extent, File, Mm, Model, Task, Vma
+    from replant.model.tree import Extent, File, Model, Task
     from replant.pages.store import PageReader
     from replant.policy import Policy
 
 _LOWEST, _HIGHEST = 1 << 16, 0x7FFF_FFFF_F000  # vm.mmap_min_addr, TASK_SIZE_MAX
-_PART = 1500  # calls: some milliseconds of work for a process
 _SIGCHLD = 17
 _NONE: dict[str, Frozen] = {}
 
@@ -63,6 +62,7 @@ class Program:
         self.tables = {t.pid: t for t in model.tables}
         self.outside = Track("replant")
         self.sharers = {t.files_of for t in model.tasks} - {0}  # of each shared descriptor table the first
+        self.heritages: Mapping[int, Heritage] = {}
         self.notes: dict[object, Any] = {}
         self._policy = policy
         self._given = {
@@ -196,10 +196,10 @@ class Program:
         task = self.tasks[pid]
         order = self._order
         names = order.leader if len(task.threads) == 1 else order.early
-        memory = names.index("memory")
-        self._do(names[:memory], pid, on)
-        on = yield from self._memory(task, on)
-        self._do(names[memory + 1 :], pid, on)
+        place = names.index("memory")
+        self._do(names[:place], pid, on)
+        on = yield from memory.make(self.mms[pid], self.heritages.get(pid), on, self)
+        self._do(names[place + 1 :], pid, on)
         yield on
 
     def _do(self, names: Iterable[str], tid: int, on: Track) -> None:
@@ -241,6 +241,18 @@ class Program:
         self._do(self._order.late, pid, on)
         return on
 
+    def gives(self, pid: int, fork: int) -> bool:
+        """Whether a process has to `give` before it forks that one."""
+        return pid in self.heritages and fork in self.heritages[pid].forks
+
+    def give(self, pid: int, fork: int, on: Track) -> None:
+        """What a process does before a fork: the memory that it has in common with who comes from there."""
+        heritage = self.heritages[pid]
+        if fork == heritage.forks[0]:
+            self._do([name for name, kind in self._kinds if registry.hook(kind, "SHAPES_PAGES")], pid, on)
+            heritage.prepare(on, self)
+        heritage.give(fork, on, self.files.stores)
+
     def dying(self, pid: int, on: Track) -> None:
         """What a dead process does before it dies: it becomes who it was."""
         self._do([name for name, kind in self._kinds if registry.hook(kind, "DEAD")], pid, on)
@@ -279,14 +291,14 @@ class Program:
             else:
                 on.calls.append(step)
 
-    def entering(self) -> Track:
+    def entering(self, pids: Iterable[int]) -> Track:
         """What the restorer does about processes that have nothing yet."""
         hooks = [(name, enter) for name, k in self._kinds if (enter := registry.hook(k, "enter"))]
-        for task in alive(self.model):
+        for pid in pids:
             for name, enter in hooks:
-                state = self.state(name, task.pid)
+                state = self.state(name, pid)
                 if state is not None:
-                    enter(state, task.pid, self.outside, self)
+                    enter(state, pid, self.outside, self)
         return self.outside
 
     def attributes_outside(self) -> Track:
@@ -305,51 +317,6 @@ class Program:
         self.files.wake(self.outside)
         return self.outside
 
-    def _memory(self, task: Task, on: Track) -> Generator[Track, None, Track]:
-        """Mappings, pages, protections, advice; full parts are yielded, the one that is not is returned."""
-        mm = self.mms[task.pid]
-        shut: list[Vma] = []
-        kinds = {name: registry.map_kind(name) for name in {vma.kind for vma in mm.vmas}}
-        together: dict[str, list[tuple[Vma, Slot | int, int]]] = {
-            name: [] for name, kind in kinds.items() if registry.hook(kind, "make_all")
-        }
-        for vma, fd, prot in self._mappings(mm):
-            if prot != vma.prot:
-                shut.append(vma)
-            if vma.kind in together:
-                together[vma.kind].append((vma, fd, prot))
-            else:
-                kinds[vma.kind].make(vma, fd, prot, on, self)
-            if len(on.calls) >= _PART:
-                yield on
-                on = Track(on.actor)
-        for name, rows in together.items():
-            kinds[name].make_all(rows, on, self)
-        filling = fill_calls(mm.runs, self.files.stores, mm.vmas)
-        for first in range(0, len(filling), _PART):
-            on.calls += filling[first : first + _PART]
-            if len(on.calls) >= _PART:
-                yield on
-                on = Track(on.actor)
-        for vma in shut:
-            on.call(x86_64.mprotect, vma.start, vma.end - vma.start, vma.prot, why="protection, pages being there")
-        for vma in mm.vmas:
-            if vma.flags:
-                advice.apply(vma, on)
-        return on
-
-    def _mappings(self, mm: Mm) -> Iterator[tuple[Vma, Slot | int, int]]:
-        """Each mapping, the descriptor (or parked address) it is made from, and its protection while it is filled."""
-        starts = [start for start, _, _ in struct.iter_unpack("<QQQ", mm.runs)]
-        parked = self.parked
-        for vma, filled in _with_pages(mm.vmas, starts):
-            if vma.kind == "vdso":
-                yield vma, parked, vma.prot
-                parked += vma.end - vma.start
-            else:
-                prot = vma.prot | mman.PROT_WRITE if filled else vma.prot
-                yield vma, self.fd(vma.file) if vma.file >= 0 else -1, prot
-
     def _descriptors(self, pid: int, on: Track) -> None:
         task = self.tasks[pid]
         if not task.files_of:
@@ -359,16 +326,6 @@ class Program:
             on.call(x86_64.chroot, b".\0", why="root")
         # ESRCH: that of a process that is gone, in which it is already
         on.call(x86_64.fchdir, self.files.here(task.cwd, on), why="current directory", ok=(ESRCH,))
-
-
-def _with_pages(vmas: Sequence[Vma], starts: Sequence[int]) -> Iterable[tuple[Vma, bool]]:
-    """Each mapping, and whether a run of saved pages lies in it; both are in order of address."""
-    at, count = 0, len(starts)
-    for vma in vmas:
-        first = at
-        while at < count and starts[at] < vma.end:
-            at += 1
-        yield vma, at > first
 
 
 def alive(model: Model) -> list[Task]:

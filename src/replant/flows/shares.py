@@ -63,6 +63,8 @@ def with_another_root(tasks: Sequence[Task]) -> Iterator[Blocker]:
 class Births:
     """Who is born sharing, by the operations of a derivation: ``flags`` of clones, and ``leaving`` of unshare, by pid.
 
+    ``makers``: who forks whom, in order of birth.
+
     :raises Blocker: two things of a sort would have to be shared by one process on the way.
     """
 
@@ -70,9 +72,9 @@ class Births:
         self.flags: dict[int, int] = {}
         self.leaving: dict[int, int] = {}
         self._tasks = {t.pid: t for t in model.tasks if t.state != "Z"}
-        makers = {op[2]: op[0] for op in ops if op[1] in ("fork", "fork_sibling")}
+        self.makers = {op[2]: op[0] for op in ops if op[1] in ("fork", "fork_sibling")}
         for shared in SHARED:
-            self._share(shared, makers)
+            self._share(shared, self.makers)
 
     def _share(self, shared: Shared, makers: dict[int, int]) -> None:
         owner: dict[int, int] = {}

@@ -13,15 +13,16 @@ from replant.abi.call import Track
 from replant.derive import Outside, process_tree
 from replant.errors import Blocker, Refused
 from replant.execute.clone import CLONE_PARENT, CLONE_PTRACE, clone_args
+from replant.flows.heritage import heritages
 from replant.flows.shares import Births
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from replant.abi.call import Slot
     from replant.derive import Derivation
+    from replant.execute.local import Restorer
     from replant.execute.stubs import Stubs
     from replant.flows.program import Program
     from replant.model.tree import Model, Task
@@ -87,24 +88,16 @@ def numbers(model: Model) -> set[int]:
 class Growth:
     """The operations of a derivation as calls of their actors."""
 
-    def __init__(
-        self,
-        model: Model,
-        seed: int,
-        place: Callable[[bytes], int],
-        fd: Callable[[int], Slot | int],
-        dying: Callable[[int, Track], None],
-    ) -> None:
-        """``fd`` gives the descriptor that stubs have of a description; ``dying`` appends what comes before an end."""
-        self._fd = fd
-        self._dying = dying
-        self.derivation = derive_tree(model)
+    def __init__(self, program: Program, seed: int) -> None:
+        self._program = program
+        self._place, self._fd, self._dying = program.place, program.fd, program.dying
+        self.derivation = derive_tree(program.model)
         self._ops: list[Any] = self.derivation.ops
-        self._tasks = {t.pid: t for t in model.tasks}
+        self._tasks = program.tasks
         self._of_siblings = self._sibling_signals()
-        self.births = Births(model, self._ops)
+        self.births = Births(program.model, self._ops)
         self._seed = seed
-        self._place = place
+        program.heritages = heritages(program.model, self.births.makers)
 
     def rounds(self) -> Iterator[dict[int, list[int]]]:
         """Indices of operations by actor: what can be done side by side, round after round."""
@@ -153,14 +146,20 @@ class Growth:
     # one operation of the derivation each
 
     def _fork(self, on: Track, actor: int, _: str, pid: int) -> None:
+        self._give(actor, pid, on)
         flags, signal = CLONE_PTRACE | self.births.flags.get(pid, 0), self._exit_signal(pid)
         if actor == _OUTSIDE:  # the seed stands in for the restorer, and its child is the restorer's
             flags, signal = flags | CLONE_PARENT, 0
         on.call(x86_64.clone3, clone_args(pid, flags, signal, self._place), 88, why=f"process {pid}")
 
     def _fork_sibling(self, on: Track, actor: int, _: str, pid: int) -> None:
+        self._give(actor, pid, on)
         flags = CLONE_PTRACE | CLONE_PARENT | self.births.flags.get(pid, 0)
         on.call(x86_64.clone3, clone_args(pid, flags, 0, self._place), 88, why=f"sibling {pid}")
+
+    def _give(self, actor: int, pid: int, on: Track) -> None:
+        if self._program.gives(actor, pid):
+            self._program.give(actor, pid, on)
 
     def _exit_signal(self, pid: int) -> int:
         """A helper ends without a word, but for what its siblings have from it."""
@@ -186,7 +185,13 @@ class Growth:
         on.call(x86_64.prctl, _PR_SET_CHILD_SUBREAPER, on_or_off, 0, 0, 0, why="who gets orphans")
 
     def _ctty(self, on: Track, actor: int, _: str, terminal: int) -> None:
-        on.call(x86_64.ioctl, self._fd(terminal), tty.TIOCSCTTY, 0, why="controlling terminal, which controls no other")
+        on.call(
+            x86_64.ioctl,
+            self._fd(terminal),
+            tty.TIOCSCTTY,
+            0,
+            why="controlling terminal, which controls no other",
+        )
 
     def _noctty(self, on: Track, actor: int, _: str, terminal: int) -> None:
         on.call(x86_64.ioctl, self._fd(terminal), tty.TIOCNOTTY, 0, why="it has no controlling terminal")
@@ -228,15 +233,21 @@ def _prefix(queue: list[int], needs: list[list[int]], done: set[int]) -> list[in
     return batch
 
 
-def grow(program: Program, stubs: Stubs, seed: int) -> Growth:
-    """Make every process of the tree, in its session and group, dead ones dead."""
-    growth = Growth(program.model, seed, program.place, program.fd, program.dying)
+def grow(program: Program, stubs: Stubs, restorer: Restorer, seed: int) -> Growth:
+    """Make every process of the tree, in its session and group, dead ones dead.
+
+    Who loads memory before it forks has entered its control groups then, which are charged with it.
+    """
+    growth = Growth(program, seed)
     for ready in growth.rounds():
         for actor, batch in ready.items():
-            for pid in growth.born(batch):
+            born = growth.born(batch)
+            for pid in born:
                 stubs.expect(pid)
             if growth.dies(batch):
                 stubs.expect_end(actor)
+            if any(program.gives(actor, pid) for pid in born):
+                restorer.run(program.entering([actor]))
             stubs.start(actor or seed, growth.track(actor, batch))
         stubs.settle()
     return growth

@@ -348,6 +348,9 @@ class TaskKind(Protocol):
     DEAD: bool
     """Optional. True: a dead process has it too, by /proc; `read` gets no answers, `make` comes before its end."""
 
+    SHAPES_PAGES: bool
+    """Optional. True: it decides what pages of the process are like; `make` comes before those it puts for children."""
+
     TRACED: int
     """Optional. PTRACE_O_… with which stubs must be traced where there is such a State."""
 

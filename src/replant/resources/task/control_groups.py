@@ -52,16 +52,24 @@ _leader: list[tuple[int, str]] = []  # of the process whose threads are being re
 
 
 def enter(state: State, tid: int, on: Track, restore: RestoreSide) -> None:
-    """Calls in the restorer that move a process, where it is not where the restorer is.
+    """Calls in the restorer that move a process, where it was not born where it belongs.
 
     :raises Blocker: a hierarchy is not mounted here, or the group is frozen.
     """
-    ours = cgroups.places(cgroups.of_task(os.getpid(), os.getpid()))
+    born = cgroups.places(_born(tid))
     for place in cgroups.places(state.lines):
         chosen = cgroups.chosen(place, restore.policy)
-        if chosen is not None and chosen not in ours:
+        if chosen is not None and chosen not in born:
             _refuse_frozen(chosen)
             cgroups.write(on, f"{cgroups.folder(chosen)}/cgroup.procs", str(tid), f"into {chosen.path}")
+
+
+def _born(pid: int) -> str:
+    """Where a process is: where its maker was; or where it would be, if it is only planned."""
+    try:
+        return cgroups.of_task(pid, pid)
+    except FileNotFoundError:
+        return cgroups.of_task(os.getpid(), os.getpid())
 
 
 def _refuse_frozen(place: Place) -> None:

@@ -22,6 +22,7 @@ SCOPE = "process"
 USES: tuple[str, ...] = ()
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
+SHAPES_PAGES = True
 ASKS = (Call(nr.prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0, why="huge pages of the process"),)
 
 
