@@ -224,13 +224,8 @@ def starts(runs: int) -> dict[str, object]:
         "print((time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3)"
     )
     found: dict[str, list[list[float]]] = {"cold": [], "cached": []}
-    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as pycache:
-        env = {
-            **os.environ,
-            "XDG_CACHE_HOME": home,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "PYTHONPYCACHEPREFIX": pycache,
-        }
+    with tempfile.TemporaryDirectory() as home:
+        env = {**os.environ, "XDG_CACHE_HOME": home, "PYTHONPATH": os.pathsep.join(sys.path)}
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         for number in range(runs * 2 + 1):
             if number % 2:
