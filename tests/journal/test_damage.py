@@ -70,7 +70,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[str], l
     return content, lines_of(str(path)), [at for at, byte in enumerate(content) if byte]
 
 
-slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+slow = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @slow
@@ -203,7 +203,7 @@ def test_a_version_of_the_future_is_named(tmp_path: Path):
         Reader(str(path))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1 << 32))
 def test_records_of_any_content_are_read_or_refused(tmp_path: Path, seed: int):
     """Records whose key is right and whose every other field is random, definitions among them."""

@@ -48,7 +48,7 @@ def stored(args):
     return tuple(a.encode() if isinstance(a, str) else a for a in args)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(events, max_size=40))
 def test_any_events_come_back_in_order(told):
     with tempfile.TemporaryDirectory() as place:

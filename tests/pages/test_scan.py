@@ -120,6 +120,7 @@ def test_the_kernels_own_mappings_are_left_out(target: Target) -> None:
 
 def test_a_whole_process_against_its_page_entries(target: Target) -> None:
     """PAGEMAP_SCAN and the entries of /proc/PID/pagemap agree, but for pages of zeros, which the latter do not tell."""
+    target.ask([])  # it has started
     vmas = whole(target.pid)
     runs = pages(scan(target.pid, vmas).runs)
     fd = os.open(f"/proc/{target.pid}/pagemap", os.O_RDONLY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from image.sample import STORE_SIZE, Empty, Point, Rich, model, resolve
@@ -50,7 +50,6 @@ def rows(cls: type[Frozen]) -> st.SearchStrategy[Any]:
 
 
 @given(st.lists(rows(Rich), min_size=1, max_size=4), rows(Point), INTEGERS)
-@settings(deadline=None)
 def test_every_state_comes_back(states: list[Rich], point: Point, clock: int) -> None:
     whole = model()._replace(
         clock=clock,
@@ -68,7 +67,6 @@ def test_every_state_comes_back(states: list[Rich], point: Point, clock: int) ->
 
 
 @given(JSON, st.binary(max_size=30))
-@settings(deadline=None)
 def test_any_other_json_is_refused(value: Any, blobs: bytes) -> None:
     for whole in (value, [value] * 7, [10, 1, *[value if isinstance(value, list) else []] * 5]):
         try:
@@ -80,7 +78,6 @@ def test_any_other_json_is_refused(value: Any, blobs: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_any_bytes_are_refused(data: bytes) -> None:
     try:
         codec.decode(data, b"", resolve, None, (STORE_SIZE,))

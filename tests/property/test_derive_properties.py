@@ -32,7 +32,7 @@ def left_by(ops: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(OPS, max_size=60))
 def test_what_operations_left_can_be_derived(ops: list[tuple[Any, ...]]) -> None:
     tree = left_by(ops)
@@ -41,7 +41,7 @@ def test_what_operations_left_can_be_derived(ops: list[tuple[Any, ...]]) -> None
     assert differences(tree, found.ops) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(OPS, max_size=60), st.permutations(range(2, 9)), st.randoms(use_true_random=False))
 def test_numbers_and_order_do_not_matter(ops: list[tuple[Any, ...]], names: list[int], rng: Any) -> None:
     tree = left_by(ops)
@@ -52,7 +52,7 @@ def test_numbers_and_order_do_not_matter(ops: list[tuple[Any, ...]], names: list
     assert found.ok and differences(other, found.ops) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(OPS, min_size=20, max_size=60), st.data())
 def test_changed_trees_are_derived_or_refused_with_tasks_of_the_tree(
     ops: list[tuple[Any, ...]], data: st.DataObject

@@ -14,7 +14,7 @@ from replant.resources import advice, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 
     from replant.abi.call import Slot
     from replant.flows.heritage import Heritage
@@ -26,48 +26,72 @@ if TYPE_CHECKING:
 _PART = 1500  # calls: some milliseconds of work for a process
 
 
-def make(mm: Mm, heritage: Heritage | None, on: Track, program: Program) -> Parts:
-    """The calls, behind those of ``on``; full parts are yielded, the one that is not is returned."""
-    if heritage and not heritage.forks:
-        heritage.prepare(on, program)
-    shut: list[Vma] = []
-    on = yield from _map(mm, heritage.areas if heritage else (), shut, on, program)
-    runs = heritage.accept(mm.runs, on) if heritage else mm.runs
-    filling = fill_calls(runs, program.files.stores, mm.vmas)
-    for first in range(0, len(filling), _PART):
-        on.calls += filling[first : first + _PART]
-        if len(on.calls) >= _PART:
-            yield on
-            on = Track(on.actor)
-    for vma in shut:
-        on.call(x86_64.mprotect, vma.start, vma.end - vma.start, vma.prot, why="protection, pages being there")
-    for vma in mm.vmas:
-        if vma.flags:
-            advice.apply(vma, on)
-    return on
+class Memory:
+    """The steps of one process, by which it gets its memory; their order is that of `replant.resources.steps`.
 
+    Each takes the calls so far, yields parts that are full, and returns the one that is not.
+    """
 
-def _map(mm: Mm, standing: Container[Vma], shut: list[Vma], on: Track, program: Program) -> Parts:
-    """Map all that does not stand; what has to be protected once it is filled is put into ``shut``."""
-    kinds = {name: registry.map_kind(name) for name in {vma.kind for vma in mm.vmas}}
-    together: dict[str, list[tuple[Vma, Slot | int, int]]] = {
-        name: [] for name, kind in kinds.items() if registry.hook(kind, "make_all")
-    }
-    for vma, fd, prot in _mappings(mm, standing, program):
-        if prot != vma.prot:
-            shut.append(vma)
-        if vma in standing:
-            continue
-        if vma.kind in together:
-            together[vma.kind].append((vma, fd, prot))
-        else:
-            kinds[vma.kind].make(vma, fd, prot, on, program)
-        if len(on.calls) >= _PART:
-            yield on
-            on = Track(on.actor)
-    for name, rows in together.items():
-        kinds[name].make_all(rows, on, program)
-    return on
+    def __init__(self, mm: Mm, heritage: Heritage | None, program: Program) -> None:
+        self._mm, self._heritage, self._program = mm, heritage, program
+        self._standing: Container[Vma] = heritage.areas if heritage else ()
+        self._shut: list[Vma] = []
+
+    def steps(self) -> dict[str, Callable[[Track], Parts]]:
+        """By their names."""
+        return {
+            "mappings": self._map,
+            "contents": self._fill,
+            "protections": self._protect,
+            "advice": self._advise,
+        }
+
+    def _map(self, on: Track) -> Parts:
+        """Map all that does not stand; what has to be protected once it is filled is put into ``_shut``."""
+        if self._heritage and not self._heritage.forks:
+            self._heritage.prepare(on, self._program)
+        kinds = {name: registry.map_kind(name) for name in {vma.kind for vma in self._mm.vmas}}
+        together: dict[str, list[tuple[Vma, Slot | int, int]]] = {
+            name: [] for name, kind in kinds.items() if registry.hook(kind, "make_all")
+        }
+        for vma, fd, prot in _mappings(self._mm, self._standing, self._program):
+            if prot != vma.prot:
+                self._shut.append(vma)
+            if vma in self._standing:
+                continue
+            if vma.kind in together:
+                together[vma.kind].append((vma, fd, prot))
+            else:
+                kinds[vma.kind].make(vma, fd, prot, on, self._program)
+            if len(on.calls) >= _PART:
+                yield on
+                on = Track(on.actor)
+        for name, rows in together.items():
+            kinds[name].make_all(rows, on, self._program)
+        return on
+
+    def _fill(self, on: Track) -> Parts:
+        runs = self._heritage.accept(self._mm.runs, on) if self._heritage else self._mm.runs
+        filling = fill_calls(runs, self._program.files.stores, self._mm.vmas)
+        for first in range(0, len(filling), _PART):
+            on.calls += filling[first : first + _PART]
+            if len(on.calls) >= _PART:
+                yield on
+                on = Track(on.actor)
+        return on
+
+    def _protect(self, on: Track) -> Parts:
+        for vma in self._shut:
+            on.call(x86_64.mprotect, vma.start, vma.end - vma.start, vma.prot, why="protection, pages being there")
+        yield from ()
+        return on
+
+    def _advise(self, on: Track) -> Parts:
+        for vma in self._mm.vmas:
+            if vma.flags:
+                advice.apply(vma, on)
+        yield from ()
+        return on
 
 
 def _mappings(mm: Mm, standing: Container[Vma], program: Program) -> Iterator[tuple[Vma, Slot | int, int]]:

@@ -17,7 +17,7 @@ from replant.execute import standin
 from replant.execute.arena import GAP, SIZE, find_place
 from replant.execute.clone import CLONE_THREAD, clone_args
 from replant.execute.landing import Registers
-from replant.flows import memory
+from replant.flows.memory import Memory
 from replant.flows.opening import Opening
 from replant.resources import registry, steps
 from replant.tracee import blob
@@ -196,10 +196,12 @@ class Program:
         task = self.tasks[pid]
         order = self._order
         names = order.leader if len(task.threads) == 1 else order.early
-        place = names.index("memory")
-        self._do(names[:place], pid, on)
-        on = yield from memory.make(self.mms[pid], self.heritages.get(pid), on, self)
-        self._do(names[place + 1 :], pid, on)
+        memory = Memory(self.mms[pid], self.heritages.get(pid), self).steps()
+        for name in names:
+            if name in memory:
+                on = yield from memory[name](on)
+            else:
+                self._do((name,), pid, on)
         yield on
 
     def _do(self, names: Iterable[str], tid: int, on: Track) -> None:

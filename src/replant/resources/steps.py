@@ -10,7 +10,10 @@ from replant.resources.order import Given, Order, arranged
 STEPS = {
     "family": Given(gives=("family",), spoils=("dispositions", "pending")),
     "descriptors": Given(uses=("room", "privilege", "open"), spoils=("root",)),
-    "memory": Given(gives=("memory",), uses=("mapping", "room", "privilege", "access", "open"), spoils=("bare",)),
+    "mappings": Given(gives=("writable",), uses=("mapping", "room", "privilege", "open"), spoils=("bare",)),
+    "contents": Given(uses=("writable", "access", "open"), spoils=("empty",)),
+    "protections": Given(gives=("protected",), uses=("mapping",), spoils=("writable",)),
+    "advice": Given(gives=("memory",), uses=("protected", "room", "privilege")),
     "threads": Given(gives=("threads",), uses=("clone", "room", "privilege"), spoils=("alone",)),
     "extended state": Given(spoils=("access",), scope="thread"),
     "closing": Given(spoils=("open",)),

@@ -26,20 +26,23 @@ WORDS = {
     "clone": "a clone made now is a stub that inherits nothing",
     "dispositions": "signal actions are the saved ones",
     "dumpable": "the process's dumpable state is the saved one",
+    "empty": "no saved page is loaded yet",
     "family": "every task has its parent, nobody is reparented any more",
     "mapping": "memory can be mapped with every protection",
-    "memory": "mappings and contents are in place",
+    "memory": "mappings, contents, protections and advice are in place",
     "open": "the descriptors of the restore are open",
     "pdeathsig": "the thread's parent-death signal is the saved one, which other credentials and parents clear",
     "pending": "the queues of the thread, with the leader also those of the process, are the saved ones",
     "privilege": "the thread has the restorer's capabilities and user 0",
+    "protected": "every mapping has the protection that the program gave it",
     "room": "no resource limit is in force that the restorer has not itself",
     "root": "the root directory is the restorer's",
     "threads": "all threads of the process exist",
+    "writable": "the mappings stand, and those that pages are saved of can be written to",
 }
 """What kinds may use, spoil and set."""
 
-HOLDS = frozenset({"access", "alone", "bare", "clone", "mapping", "open", "privilege", "room", "root"})
+HOLDS = frozenset({"access", "alone", "bare", "clone", "empty", "mapping", "open", "privilege", "room", "root"})
 """Words that are true before the first step of a process."""
 
 OF_A_THREAD = frozenset({"access", "privilege", "pending", "pdeathsig"})

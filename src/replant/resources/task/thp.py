@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SCOPE = "process"
-USES: tuple[str, ...] = ()
+USES = ("empty",)
 SPOILS: tuple[str, ...] = ()
 SETS: tuple[str, ...] = ()
 SHAPES_PAGES = True
