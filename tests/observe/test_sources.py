@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -203,6 +204,13 @@ def test_names_of_the_package_are_imported_when_used() -> None:
 def test_the_table_of_facts_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "process-information.md").read_text()
     assert "\n".join(reference.table()) in page
+
+
+def test_versions_are_versions_of_linux() -> None:
+    since = {f"{kind.__name__}.{name}": f.since for kind in (Task, Vma, File) for name, f in fields_of(kind).items()}
+    told = {name: version for name, version in since.items() if version}
+    assert not [name for name, version in told.items() if not re.fullmatch(r"2\.\d(\.\d+)?|[3-9]\.\d+", version)]
+    assert since["Task.umask"] == "4.7" and since["Vma.vm_flags"] == "3.8" and not since["Task.pid"]
 
 
 _OVERLAY = """

@@ -53,8 +53,9 @@ class Field:
     ``kernel``: chains of kernel expressions, see :mod:`replant.observe.bpf.plan`. ``decode`` makes values of their
     columns, see :mod:`.decode`; without it one chain is the value itself, several are a tuple. ``procfs``: attribute
     path in :mod:`.procfs_source`. Either may be empty. ``thread``: may differ between the threads of a process.
-    ``moving``: changes even in a stopped task, or one source has it approximately: not to be compared. ``since``:
-    first Linux version that has it at all. ``common``: many records have the same few values.
+    ``moving``: changes even in a stopped task, or one source has it approximately: not to be compared. ``common``: many
+    records have the same few values. ``since``: the Linux version whose /proc tells it first, or, for what /proc does
+    not tell, that has first the call which sets or compares it; empty where the manual names none.
     """
 
     __slots__ = ("common", "decode", "kernel", "meaning", "moving", "procfs", "since", "thread", "unit")

@@ -9,16 +9,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .record import Record
+_HEAD = ("| field | meaning | kernel | procfs | since |", "|---|---|---|---|---|")
 
 
 def table() -> Iterator[str]:
-    """Lines of Markdown: for each kind of fact its fields, what they mean, and where each source has them."""
+    """Lines of Markdown: for each kind of fact its fields, what they mean, where each source has them, since when."""
     for facts in (Task, Vma, File):
-        yield from ("", f"### {facts.__name__}", "", "| field | meaning | kernel | procfs |", "|---|---|---|---|")
+        yield from ("", f"### {facts.__name__}", "", *_HEAD)
         for name, field in fields_of(facts).items():
-            yield f"| `{name}` | {field} | {_kernel(facts, field)} | {f'`{field.procfs}`' if field.procfs else ''} |"
+            procfs = f"`{field.procfs}`" if field.procfs else ""
+            yield f"| `{name}` | {field} | {_kernel(field)} | {procfs} | {field.since} |"
 
 
-def _kernel(facts: type[Record], field: Field) -> str:
+def _kernel(field: Field) -> str:
     return "<br>".join(f"`{chain.replace('|', 'or')}`" for chain in field.kernel)
