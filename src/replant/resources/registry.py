@@ -47,6 +47,7 @@ _NAMELESS = {
 _files: dict[str, FileKind | None] = {}
 _maps: dict[str, MapKind] = {}
 _tasks: dict[str, TaskKind] = {}
+_memory_device: list[int] = []
 
 
 def file_name(f: FileFacts) -> str:
@@ -76,7 +77,7 @@ def _regular_name(f: FileFacts) -> str:
         return link[11:].strip("[]").replace("-", "_")
     if link == "/dev/zero (deleted)":
         return "shm"
-    if link.endswith(" (deleted)") and (name := _nameless(link)):
+    if link.endswith(" (deleted)") and (name := _nameless(link)) and (name != "memfd" or _is_memfd(f)):
         return name
     if ":[" in link and link.endswith("]") and not link.startswith("/"):
         return "nsfs" if link.partition(":")[0] in _NAMESPACES else link.partition(":")[0]
@@ -85,6 +86,17 @@ def _regular_name(f: FileFacts) -> str:
     if f.flags & os.O_ACCMODE and _is_pressure(link):
         return "pressure_trigger"  # what is written into it, to be told of pressure, cannot be read back
     return "regular" if f.nlink else "unlinked"
+
+
+def _is_memfd(f: FileFacts) -> bool:
+    """Whether it is on the kernel's own tmpfs or of huge pages: a file removed from a root directory is named alike."""
+    from replant.resources.shared import huge  # only where the name has been seen
+
+    if not _memory_device:
+        fd = os.memfd_create("device", os.MFD_CLOEXEC)
+        _memory_device.append(os.fstat(fd).st_dev)
+        os.close(fd)
+    return f.dev in _memory_device or huge.page_size(f.grab()) > 0
 
 
 def _is_pressure(link: str) -> bool:
