@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -164,14 +165,38 @@ def _make_alive(program: Program, image: Path) -> None:
 
 
 def _dies(pid: int) -> bool:
-    """Whether a process has ended, or is about to."""
+    """Whether a process has ended, or is about to. Whoever lives sleeps, or comes to use time of its own."""
+    used = _user_time(pid)
+    wait.until(lambda: _ends(pid) or _asleep(pid) or _user_time(pid) > used, "it lives, or is dead")
+    return _ends(pid)
+
+
+def _ends(pid: int) -> bool:
+    """It is a zombie or gone, on its way out (PF_EXITING), or has a SIGKILL pending."""
+    stat, kill = _stat(pid), 1 << (signal.SIGKILL - 1)
+    if not stat or stat[0] in "ZX" or int(stat[6]) & 4:
+        return True
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
         return True
-    if "State:\tZ" in text or int(text.partition("SigPnd:\t")[2].split()[0], 16) & 0x100:
-        return True
-    return int(text.partition("ShdPnd:\t")[2].split()[0], 16) & 0x100 != 0
+    return any(int(line.split()[1], 16) & kill for line in lines if line.startswith(("SigPnd", "ShdPnd")))
+
+
+def _asleep(pid: int) -> bool:
+    return _stat(pid)[:1] == ["S"]
+
+
+def _user_time(pid: int) -> int:
+    return int((_stat(pid) or ["0"] * 12)[11])
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on, none if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def test_a_killed_restore_can_be_done_again(tmp_path: Path) -> None:
@@ -183,7 +208,7 @@ def test_a_killed_restore_can_be_done_again(tmp_path: Path) -> None:
         for _ in range(6):
             _killed(words, moment.uniform(0.03, 0.12))
             wait.until(lambda: not _workers(), "no worker is left")
-            if Path(f"/proc/{program.root}").exists():
+            if not _dies(program.root):
                 break
         else:
             replant_json("restore", image, "--detach")
