@@ -101,7 +101,9 @@ def calls(command: list[str]) -> int | None:
     if shutil.which("strace") is None:
         return None
     with tempfile.NamedTemporaryFile("r") as f:
-        subprocess.run(["strace", "-f", "-c", "-o", f.name, *command], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["strace", "-f", "-c", "-U", "calls", "-o", f.name, *command], check=True, stdout=subprocess.DEVNULL
+        )
         return int(f.read().split("\n")[-2].split()[-2])
 
 

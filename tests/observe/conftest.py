@@ -55,7 +55,18 @@ def zoo() -> Iterator[Callable[[int], int]]:
 @pytest.fixture
 def stopped_zoo(zoo: Callable[[int], int]) -> list[int]:
     """The pids of a stopped tree with every member of the zoo twice."""
-    pids = [node.pid for node in procfs.tree(zoo(42))]
+    return stopped(zoo(42))
+
+
+@pytest.fixture
+def two_hundred(zoo: Callable[[int], int]) -> list[int]:
+    """The pids of a stopped tree of more than 200 processes."""
+    return stopped(zoo(160))
+
+
+def stopped(root: int) -> list[int]:
+    """The pids of a tree, once all of it is stopped."""
+    pids = [node.pid for node in procfs.tree(root)]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     deadline = time.monotonic() + 60

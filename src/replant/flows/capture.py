@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from replant.tracee.inside import Inside
     from replant.tracee.task import FrozenTask
 
+_EXITING = 4  # PF_EXITING of /proc/PID/stat: flags
+
 
 class Capture:
     """One look at a frozen tree; the `DumpSide` that kinds are given."""
@@ -297,9 +299,10 @@ def _words(words: str) -> tuple[str, bool, str]:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended."""
+    """Whether a process has ended, or is on its way out: its memory is gone before it is a zombie."""
     try:
-        return procfs.stat(pid).state in "ZX"
+        stat = procfs.stat(pid)
+        return stat.state in "ZX" or bool(stat.flags & _EXITING)
     except TaskGone:
         return True
 
