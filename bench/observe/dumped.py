@@ -38,7 +38,7 @@ def measure(program: Path, arguments: list[str], runs: int, folder: Path) -> dic
             for way, code in WAYS.items():
                 shutil.rmtree(image, ignore_errors=True)
                 command = [sys.executable, "-c", code, "dump", str(tree.pid), "-o", str(image), "--json"]
-                if turn == 0:  # caches are warm then
+                if turn == runs:
                     counts[way] = calls(command)
                 else:
                     wall, _, report = timed(command)
