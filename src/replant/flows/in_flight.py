@@ -45,8 +45,10 @@ def unheld(f: OpenFile) -> Blocker:
 
 
 def placed(files: Files, b: Blocker) -> Blocker:
-    """A blocker that names an object by its link, with the process that has it."""
-    holder = next((f for f in files.found if f.link == b.resource), None)
+    """A blocker that names an object by its link, with the process that has it, and the descriptor it has it by."""
+    link = b.resource or ""
+    holder = next((f for f in files.found if f.link == link), None)
     if holder is not None and b.pid is None:
         b.pid = holder.carrier or holder.pid
+        b.resource = holder.where if link in str(b) else f"{holder.where}, {link}"
     return b
