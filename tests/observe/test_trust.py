@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,8 @@ from replant.observe.bpf import cache, calls, layout, source
 from replant.observe.facts import Task
 from replant.observe.field import MISSING
 from replant.observe.observer import Observer
+from replant.observe.procfs_source import ProcfsSource
+from replant.observe.record import Record
 
 
 def test_no_right_to_load_programs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +63,25 @@ def test_a_source_that_lies_about_this_process_is_dropped(
     assert observer.source == "procfs" and "uids" in observer.reason
 
 
+@pytest.mark.parametrize("kind", ["eventfd", "eventpoll", "timerfd", "signalfd", "inotify", "pidfd", "memfd", "pipe"])
+def test_kinds_of_descriptors_are_compared_on_specimens(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The links of descriptors of every kind are looked at in both sources, though this process has none."""
+    real = ProcfsSource.columns
+
+    def changed(self: ProcfsSource, facts: type[Record], names: list[str], *rest: Any, **more: Any) -> Any:
+        columns = real(self, facts, names, *rest, **more)
+        at = names.index("target")
+        columns[at] = [str(link).replace(kind, "another") for link in columns[at]]
+        return columns
+
+    monkeypatch.setattr(ProcfsSource, "columns", changed)
+    before = set(os.listdir("/proc/self/fd"))
+    observer = Observer("auto")
+    observer.files(pids=[os.getpid()])
+    assert observer.source == "procfs" and "target" in observer.reason and kind in observer.reason
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_the_cache_is_the_kernels_answer(bpf: Observer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked = layout.ask(cache.FUNCTIONS)
@@ -88,6 +110,8 @@ import ctypes, json, os, sys
 import replant.observe.bpf.source
 from replant.observe.facts import File, Task, Vma
 from replant.observe.observer import Observer
+from replant.observe.procfs_source import ProcfsSource
+from replant.observe.record import Record
 libc = ctypes.CDLL(None, use_errno=True)
 KEEP = 1 << 38 | 1 << 39
 libc.prctl(8, 1, 0, 0, 0)

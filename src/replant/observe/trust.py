@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from _thread import get_native_id
 
+from replant.abi import x86_64 as nr
+from replant.abi.libc import syscall_raw
+
 from .crosscheck import IDENTITY, compared
 from .facts import File, Task, Vma
 from .field import MISSING
@@ -19,11 +22,37 @@ if TYPE_CHECKING:
 
     Columns = list[Sequence[object]]
 
+_CLOCK_MONOTONIC, _MFD_CLOEXEC, _AF_UNIX, _SOCK_STREAM = 1, 1, 1, 1
+
 
 def contradiction(bpf: BpfSource, procfs: ProcfsSource, facts: type[Record], names: list[str], leaders: bool) -> str:
     """A fact that the sources disagree about, in words; empty if there is none."""
     if facts is Vma and not bpf.calibrate():
         return "bits of vm_flags do not mean what they should"
+    specimens = _specimens() if facts is File else []
+    try:
+        return _compared(bpf, procfs, facts, names, leaders)
+    finally:
+        for fd in specimens:
+            os.close(fd)
+
+
+def _specimens() -> list[int]:
+    """A descriptor of each kind that is known by a link without a path: they are compared with all others of ours."""
+    calls = (
+        (nr.eventfd2, 0, os.O_CLOEXEC),
+        (nr.epoll_create1, os.O_CLOEXEC),
+        (nr.timerfd_create, _CLOCK_MONOTONIC, os.O_CLOEXEC),
+        (nr.signalfd4, -1, bytes(8), 8, os.O_CLOEXEC),
+        (nr.inotify_init1, os.O_CLOEXEC),
+        (nr.pidfd_open, os.getpid(), 0),
+        (nr.memfd_create, b"specimen\0", _MFD_CLOEXEC),
+        (nr.socket, _AF_UNIX, _SOCK_STREAM | os.O_CLOEXEC, 0),
+    )
+    return [*os.pipe(), *(fd for call in calls if (fd := syscall_raw(*call)) >= 0)]
+
+
+def _compared(bpf: BpfSource, procfs: ProcfsSource, facts: type[Record], names: list[str], leaders: bool) -> str:
     pid, problem = os.getpid(), ""
     # a list that grows between the two readings may move the heap: what differs three times does not move
     for _ in range(3):
